@@ -1,0 +1,2 @@
+// Package objstore stores immutable objects: in S3, in a folder, in memory.
+package objstore

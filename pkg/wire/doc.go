@@ -1,0 +1,2 @@
+// Package wire decodes and encodes push and query messages: protobuf, JSON and OTLP.
+package wire
