@@ -26,7 +26,7 @@ type Selection struct {
 // more than once (from two replicas, or from an ingester and the bucket); the engine drops what is equal in stream,
 // timestamp, line and metadata.
 type Source interface {
-	// Select returns the streams that match, in no particular order, each label set at most once, with the pieces
+	// Select returns the streams that match, in no particular order, each label set (and tenant) at most once, with the pieces
 	// that may hold entries of the interval. It opens no chunk. The result belongs to the caller.
 	Select(ctx context.Context, sel Selection) ([]Stream, error)
 	// LabelNames returns the label names of the matching streams, sorted, each once.
@@ -40,6 +40,10 @@ type Source interface {
 // Stream is one label set and the pieces that hold its entries.
 type Stream struct {
 	Labels labels.Labels
+	// Tenant is set in queries of several tenants only. The engine then puts the label __tenant_id__ of that value on
+	// every result of the stream, behind the pipeline: aggregations see it, templates and label filters do not. Streams of
+	// several tenants may have equal Labels.
+	Tenant string
 	// Pieces may overlap in time and may hold the same entry twice; they are in no particular order.
 	Pieces []Piece
 }
