@@ -19,11 +19,19 @@ var (
 	ErrNoOrgID = errors.New("no org id")
 	// ErrTooManyOrgIDs is returned when several tenants are named where one is wanted.
 	ErrTooManyOrgIDs = errors.New("multiple org IDs present")
+	// ErrInvalid is what the errors of a malformed id are.
+	ErrInvalid = errors.New("invalid tenant ID")
 	// ErrTooLong is returned for an id of more than MaxLength bytes.
-	ErrTooLong = errors.New("tenant ID is too long: max 150 characters")
+	ErrTooLong error = invalid("tenant ID is too long: max 150 characters")
 	// ErrUnsafe is returned for an id that is a path component with a meaning.
-	ErrUnsafe = errors.New("tenant ID is '.' or '..'")
+	ErrUnsafe error = invalid("tenant ID is '.' or '..'")
 )
+
+// invalid is the text of an error that is ErrInvalid.
+type invalid string
+
+func (e invalid) Error() string        { return string(e) }
+func (e invalid) Is(target error) bool { return target == ErrInvalid }
 
 type contextKey struct{}
 
@@ -99,7 +107,7 @@ func parse(id string) (string, error) {
 	}
 	for i := range len(id) {
 		if !supported(id[i]) {
-			return "", fmt.Errorf("tenant ID '%s' contains unsupported character '%c'", id, id[i])
+			return "", invalid(fmt.Sprintf("tenant ID '%s' contains unsupported character '%c'", id, id[i]))
 		}
 	}
 	switch {
