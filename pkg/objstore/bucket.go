@@ -3,6 +3,7 @@ package objstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -36,8 +37,67 @@ type Bucket interface {
 	// List calls fn for each object whose key begins with prefix, in ascending order of keys. An error of fn ends the
 	// listing and is returned.
 	List(ctx context.Context, prefix string, fn func(ObjectInfo) error) error
-	// ListDirs calls fn for each distinct name up to the next slash behind prefix, with that slash, ascending.
+	// ListDirs calls fn for each distinct beginning of a key up to the next slash behind prefix, ascending. Both prefix
+	// and that slash are part of dir: with an object "index/day_1/f.gz", ListDirs of "index/" gives "index/day_1/".
 	ListDirs(ctx context.Context, prefix string, fn func(dir string) error) error
 	// Name says what the bucket is, for logs and errors. It holds no secret.
 	Name() string
+}
+
+// unwrapper is what a decorator of one bucket offers, so that Sync and Close find the bucket inside.
+type unwrapper interface{ Unwrap() Bucket }
+
+// unwrappers is the same for a decorator of several buckets.
+type unwrappers interface{ UnwrapAll() []Bucket }
+
+// Sync returns when everything put into the bucket before is on stable storage. Buckets that store synchronously need
+// nothing for it.
+func Sync(ctx context.Context, b Bucket) error {
+	return eachInner(b, func(inner Bucket) error {
+		if s, ok := inner.(interface{ Sync(context.Context) error }); ok {
+			return s.Sync(ctx)
+		}
+		return nil
+	})
+}
+
+// Close lets go of the bucket's idle connections. A bucket that is used again afterwards opens new ones.
+func Close(b Bucket) error {
+	return eachInner(b, func(inner Bucket) error {
+		if c, ok := inner.(io.Closer); ok {
+			return c.Close()
+		}
+		return nil
+	})
+}
+
+// eachInner calls fn for each undecorated bucket in b and joins the errors.
+func eachInner(b Bucket, fn func(Bucket) error) error {
+	switch d := b.(type) {
+	case unwrapper:
+		return eachInner(d.Unwrap(), fn)
+	case unwrappers:
+		var errs []error
+		for _, inner := range d.UnwrapAll() {
+			errs = append(errs, eachInner(inner, fn))
+		}
+		return errors.Join(errs...)
+	}
+	return fn(b)
+}
+
+// checkRange refuses offsets and lengths that no object can have.
+func checkRange(offset, length int64) error {
+	if offset < 0 || length < 0 {
+		return fmt.Errorf("range of %d bytes from %d: must not be negative", length, offset)
+	}
+	return nil
+}
+
+// clip returns how many of length bytes from offset an object of size bytes has.
+func clip(offset, length, size int64) int64 {
+	if offset >= size {
+		return 0
+	}
+	return min(length, size-offset)
 }
