@@ -1,0 +1,44 @@
+# make test runs every test and installs what it needs; .ci/run calls it.
+GO      ?= go
+BIN     := $(CURDIR)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.revision=$(shell git rev-parse --short HEAD 2>/dev/null) -X main.branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
+FUZZTIME ?= 3s
+# Packages whose tests also run under the race detector: those with goroutines of their own.
+RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/... ./pkg/shipper/... ./pkg/store/... ./pkg/logql/engine/... ./pkg/querier/... ./pkg/api/... ./pkg/limits/... ./pkg/app/...
+
+.PHONY: build test tools lint unit race fuzz integration bench soak clean
+
+build: ## the binary, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/logstore ./cmd/logstore
+
+test: tools lint unit race fuzz integration ## everything
+
+tools: ## what the tests need that Go does not bring
+	./scripts/install-test-tools.sh
+
+lint: ## formatting, vet and golangci-lint
+	@test -z "$$(gofmt -l cmd pkg integration)" || { gofmt -l cmd pkg integration; echo "gofmt the files above"; exit 1; }
+	$(GO) vet ./...
+	$(BIN)/golangci-lint run ./...
+
+unit: ## tests beside the code
+	$(GO) test ./pkg/... ./cmd/...
+
+race: ## the concurrent packages under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short $(RACE)
+
+fuzz: ## every fuzz target for a few seconds
+	./scripts/fuzz.sh $(FUZZTIME)
+
+integration: build ## whole processes, real servers
+	LOGSTORE_BIN=$(BIN)/logstore $(GO) test -timeout 20m ./integration/...
+
+bench: ## Go benchmarks; compare two runs with benchstat
+	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
+
+soak: build ## the long forms of the integration tests
+	LOGSTORE_BIN=$(BIN)/logstore LOGSTORE_SOAK=1 $(GO) test -timeout 4h ./integration/...
+
+clean:
+	rm -rf $(BIN)
