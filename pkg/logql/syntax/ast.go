@@ -22,7 +22,8 @@ type SampleExpr interface {
 type LogQuery struct {
 	// Matchers are in the order written; at least one of them does not accept the empty string.
 	Matchers []*labels.Matcher
-	Stages   []Stage
+	// Stages are in the order written; several line filters in a row are several stages.
+	Stages []Stage
 }
 
 // Stage is one step of a pipeline.
@@ -53,7 +54,8 @@ type LineFilter struct {
 // LineMatch is one alternative of a line filter.
 type LineMatch struct {
 	Text string
-	// IP says that Text was written ip("...") and holds an address, a range or a CIDR.
+	// IP says that Text was written ip("...") and holds an address, a range or a CIDR. It is set only with LineContains
+	// and LineNotContains. In a filter of several alternatives it has no effect: ip("...") is then its plain text.
 	IP bool
 }
 
@@ -162,7 +164,7 @@ type Unwrap struct {
 	Label string
 	// Conversion is "", "bytes", "duration" or "duration_seconds".
 	Conversion string
-	// Filters are the label filters behind it.
+	// Filters are the label filters behind it, each a stage of its own.
 	Filters []LabelFilter
 }
 
