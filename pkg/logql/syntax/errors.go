@@ -114,7 +114,7 @@ func distance(a, b string) int {
 
 // didYouMean is the hint that proposes the nearest of the words, or "".
 func didYouMean(word string, words ...string) string {
-	if w := nearest(word, words...); w != "" {
+	if w := nearest(word, words...); w != "" && !strings.EqualFold(w, word) {
 		return "did you mean " + w + "?"
 	}
 	return ""

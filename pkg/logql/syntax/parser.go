@@ -217,7 +217,7 @@ func (p *parser) parseQuery() (Expr, error) {
 // startsLog reports whether a selector stands behind the opening parentheses.
 func (p *parser) startsLog() bool {
 	n := 0
-	for n < maxDepth && p.peekAt(n).is("(") {
+	for n < 2*maxDepth && p.peekAt(n).is("(") {
 		n++
 	}
 	return p.peekAt(n).is("{")

@@ -250,25 +250,15 @@ func (e *BinaryExpr) operator() string {
 	return text
 }
 
-// String prints the number. An infinity or NaN, which folding can yield, is printed as a calculation that yields it.
+// String prints the number; NaN, which folding can yield, as a calculation that yields it.
 func (l *Literal) String() string {
-	switch {
-	case math.IsNaN(l.Value):
+	if math.IsNaN(l.Value) {
 		return "(0 / 0)"
-	case math.IsInf(l.Value, 1):
-		return "1e999"
-	case math.IsInf(l.Value, -1):
-		return "-1e999"
 	}
 	return formatNumber(l.Value)
 }
 
-func (v *Vector) String() string {
-	if math.IsInf(v.Value, 0) {
-		return "vector(1e999)"
-	}
-	return "vector(" + formatNumber(v.Value) + ")"
-}
+func (v *Vector) String() string { return "vector(" + formatNumber(v.Value) + ")" }
 
 func (r *LabelReplace) String() string {
 	return fnLabelReplace + "(" + strings.Join(append([]string{r.Expr.String()}, r.arguments()...), ", ") + ")"

@@ -152,7 +152,13 @@ func FormatBytes(n uint64) string {
 	return strconv.FormatUint(n, 10) + "B"
 }
 
-// formatNumber writes a float so that the parser reads it back, if it is finite.
+// formatNumber writes a float so that the parser reads it back. NaN cannot be written.
 func formatNumber(v float64) string {
+	switch {
+	case math.IsInf(v, 1):
+		return "1e999"
+	case math.IsInf(v, -1):
+		return "-1e999"
+	}
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
