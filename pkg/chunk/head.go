@@ -1,0 +1,172 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"math"
+	"sync"
+	"unsafe"
+)
+
+// head is the block that takes the next entries: its bytes are the block's own encoding, in the order of arrival.
+type head struct {
+	buf            []byte
+	min, max, last int64
+	entries        int
+	size           int
+	// pairs tells that entries carry symbol references (version 4).
+	pairs bool
+	// ascending tells that each entry was later than the one before it.
+	ascending bool
+	// shared tells that a reader may hold the buffer.
+	shared bool
+}
+
+func newHead(pairs bool) head {
+	return head{pairs: pairs, ascending: true, min: math.MaxInt64, max: math.MinInt64, last: math.MinInt64}
+}
+
+// note counts an entry whose bytes have been appended.
+func (h *head) note(ts int64, size int) {
+	if ts <= h.last && h.entries > 0 {
+		h.ascending = false
+	}
+	h.min, h.max, h.last = min(h.min, ts), max(h.max, ts), ts
+	h.entries++
+	h.size += size
+}
+
+// append adds an entry. refs are the symbols of its metadata, name and value in turn.
+func (h *head) append(ts int64, line []byte, refs []uint32) {
+	need := EntryBound + len(line)
+	if h.pairs {
+		need += 2*binary.MaxVarintLen32 + len(refs)*binary.MaxVarintLen32
+	}
+	h.reserve(need)
+	h.buf = AppendEntry(h.buf, ts, line)
+	if h.pairs {
+		h.buf = appendRefs(h.buf, refs)
+	}
+	h.note(ts, len(line)+4*len(refs))
+}
+
+func appendRefs(dst []byte, refs []uint32) []byte {
+	if len(refs) == 0 {
+		return append(dst, noPairs...)
+	}
+	n := uvarintLen(uint32(len(refs) / 2))
+	for _, r := range refs {
+		n += uvarintLen(r)
+	}
+	dst = binary.AppendUvarint(dst, uint64(n))
+	dst = binary.AppendUvarint(dst, uint64(len(refs)/2))
+	for _, r := range refs {
+		dst = binary.AppendUvarint(dst, uint64(r))
+	}
+	return dst
+}
+
+func uvarintLen(v uint32) int {
+	n := 1
+	for ; v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n
+}
+
+// appendEncoded adds what AppendEntry wrote, as it is if the layout allows. It checks every entry first and adds none
+// if one is bad.
+func (h *head) appendEncoded(run []byte) error {
+	count := 0
+	for rest := run; len(rest) > 0; count++ {
+		var err error
+		if _, _, rest, err = ReadEntry(rest); err != nil {
+			return err
+		}
+	}
+	if h.pairs {
+		h.reserve(len(run) + count*len(noPairs))
+	} else {
+		h.reserve(len(run))
+		h.buf = append(h.buf, run...)
+	}
+	for len(run) > 0 {
+		ts, line, rest, err := ReadEntry(run)
+		if err != nil {
+			panic("BUG: a checked entry became unreadable")
+		}
+		if h.pairs {
+			h.buf = append(append(h.buf, run[:len(run)-len(rest)]...), noPairs...)
+		}
+		h.note(ts, len(line))
+		run = rest
+	}
+	return nil
+}
+
+// reserve makes room for n more bytes. The old buffer is used again unless a reader may hold it.
+func (h *head) reserve(n int) {
+	if cap(h.buf)-len(h.buf) >= n {
+		return
+	}
+	bigger := append(getBuffer(len(h.buf)+n), h.buf...)
+	h.recycle()
+	h.buf, h.shared = bigger, false
+}
+
+func (h *head) recycle() {
+	if !h.shared {
+		putBuffer(h.buf)
+	}
+	h.buf = nil
+}
+
+// block returns the entries so far. It shares the buffer, whose bytes never change: later entries go behind them.
+func (h *head) block(symbols *Symbols) Block {
+	return Block{
+		MinTime: h.min, MaxTime: h.max, Entries: h.entries, Size: h.size, Symbols: symbols,
+		data: h.buf, raw: true, pairs: h.pairs, ascending: h.ascending,
+	}
+}
+
+// Live blocks start small and grow by halves and thirds, since a tenant may have very many streams of a few lines.
+// The sizes are 512 << k and 768 << k.
+const (
+	smallestBuffer = 512
+	bufferClasses  = 22
+)
+
+var buffers [bufferClasses]sync.Pool
+
+// bufferClass returns the smallest class of at least n bytes, and its size; a class of bufferClasses is no class.
+func bufferClass(n int) (class, size int) {
+	size = smallestBuffer
+	for class < bufferClasses && size < n {
+		class++
+		size = smallestBuffer << (class / 2)
+		if class%2 == 1 {
+			size += size / 2
+		}
+	}
+	return class, size
+}
+
+func getBuffer(n int) []byte {
+	class, size := bufferClass(n)
+	if class >= bufferClasses {
+		return make([]byte, 0, n+n/4)
+	}
+	if p, _ := buffers[class].Get().(*byte); p != nil {
+		return unsafe.Slice(p, size)[:0]
+	}
+	return make([]byte, 0, size)
+}
+
+func putBuffer(b []byte) {
+	if cap(b) == 0 {
+		return
+	}
+	class, size := bufferClass(cap(b))
+	if class < bufferClasses && size == cap(b) {
+		buffers[class].Put(unsafe.SliceData(b[:cap(b)]))
+	}
+}
