@@ -107,7 +107,7 @@ func (e *RefusedError) Error() string {
 func (r *Refusal) Text(tenant string) string {
 	if r.Kind == StreamLimit {
 		return fmt.Sprintf("maximum active stream limit exceeded when trying to create stream %s, reduce the number of active streams"+
-			" (reduce labels or reduce label values), or contact your administrator to see if the limit can be increased, user: '%s'", r.Labels, tenant)
+			" (reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased, user: '%s'", r.Labels, tenant)
 	}
 	var b strings.Builder
 	for _, e := range r.First[:min(len(r.First), MaxRefusedEntries)] {
@@ -126,7 +126,7 @@ func (r *Refusal) reason(e RefusedEntry) string {
 		return "entry out of order"
 	case StreamRate:
 		return fmt.Sprintf("Per stream rate limit exceeded (limit: %s/sec) while attempting to ingest for stream '%s' totaling %s,"+
-			" consider splitting a stream via additional labels or contact your administrator to see if the limit can be increased",
+			" consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased",
 			FormatBytes(r.Limit), r.Labels, FormatBytes(e.Bytes))
 	case NoSchema:
 		return fmt.Sprintf("no schema config found for time %d", e.Timestamp/int64(time.Millisecond))

@@ -83,6 +83,9 @@ func (r *PushRequest) Entries() int {
 	return n
 }
 
+// AliasString returns b as a string without copying: it changes when b does.
+func AliasString(b []byte) string { return str(b) }
+
 // str returns b as a string that aliases it.
 func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
