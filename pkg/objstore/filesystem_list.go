@@ -114,7 +114,7 @@ func (f *Filesystem) readDir(ctx context.Context, dir, rest string) ([]dirEntry,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if dir != "" && checkKey(strings.TrimSuffix(dir, "/")) != nil {
+	if !possiblePrefix(dir) {
 		return nil, nil
 	}
 	d, err := os.Open(f.dirPath(dir))
@@ -160,10 +160,4 @@ func (f *Filesystem) mode(dir string, e fs.DirEntry) fs.FileMode {
 
 func (f *Filesystem) dirPath(dir string) string {
 	return filepath.Join(f.root, filepath.FromSlash(dir))
-}
-
-// splitPrefix cuts a prefix behind its last slash.
-func splitPrefix(prefix string) (dir, rest string) {
-	i := strings.LastIndexByte(prefix, '/') + 1
-	return prefix[:i], prefix[i:]
 }

@@ -46,6 +46,18 @@ func validName(name string) bool {
 	return true
 }
 
+// possiblePrefix reports whether any key may begin with prefix.
+func possiblePrefix(prefix string) bool {
+	dir, _ := splitPrefix(prefix)
+	return dir == "" || checkKey(dir[:len(dir)-1]) == nil
+}
+
+// splitPrefix cuts a prefix behind its last slash.
+func splitPrefix(prefix string) (dir, rest string) {
+	i := strings.LastIndexByte(prefix, '/') + 1
+	return prefix[:i], prefix[i:]
+}
+
 // nextDir returns the part of key up to and with the first slash behind prefix.
 func nextDir(key, prefix string) (dir string, ok bool) {
 	if !strings.HasPrefix(key, prefix) {
