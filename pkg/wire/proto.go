@@ -21,21 +21,43 @@ const maxGroups = 64
 
 // varint reads a varint at b[i:] and returns the index behind it.
 func varint(b []byte, i int) (uint64, int, error) {
-	if i < len(b) && b[i] < 0x80 {
-		return uint64(b[i]), i + 1, nil
+	var v uint64
+	for shift := 0; shift < 70; shift += 7 {
+		if i >= len(b) {
+			return 0, 0, errShort
+		}
+		c := b[i]
+		i++
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			if shift == 63 && c > 1 {
+				break
+			}
+			return v, i, nil
+		}
 	}
-	return varintSlow(b, i)
+	return 0, 0, errProtoOverflow
 }
 
-func varintSlow(b []byte, i int) (uint64, int, error) {
-	v, n := binary.Uvarint(b[i:])
-	if n == 0 {
-		return 0, 0, errShort
+// shortSpan is span for lengths of up to two bytes, which most have: small enough to be inlined. to is 0 if it is not one
+// of those, or too long.
+func shortSpan(b []byte, i int) (from, to int) {
+	if i+1 >= len(b) {
+		return 0, 0
 	}
-	if n < 0 {
-		return 0, 0, errProtoOverflow
+	n := int(b[i])
+	if n >= 0x80 {
+		i++
+		n += int(b[i])<<7 - 0x80
+		if b[i] >= 0x80 {
+			return 0, 0
+		}
 	}
-	return v, i + n, nil
+	i++
+	if to = i + n; to > len(b) {
+		return 0, 0
+	}
+	return i, to
 }
 
 // field reads the number and type of the field at b[i:].

@@ -59,6 +59,15 @@ func (r *PushRequest) DecodeProto(b []byte) error {
 func (r *PushRequest) decodeStream(b []byte) error {
 	labels, first := "", len(r.entries)
 	for i := 0; i < len(b); {
+		if b[i] == tagEntry {
+			if from, to := shortSpan(b, i+1); to > 0 {
+				if err := r.decodeEntry(b[from:to]); err != nil {
+					return err
+				}
+				i = to
+				continue
+			}
+		}
 		tag, n, err := field(b, i)
 		if err != nil {
 			return err
@@ -95,7 +104,7 @@ func (r *PushRequest) decodeStream(b []byte) error {
 func (r *PushRequest) decodeEntry(b []byte) error {
 	var e PushEntry
 	firstMeta := len(r.meta)
-	for i := 0; i < len(b); {
+	for i := r.usualEntry(b, &e); i < len(b); {
 		tag, n, err := field(b, i)
 		if err != nil {
 			return err
@@ -131,6 +140,50 @@ func (r *PushRequest) decodeEntry(b []byte) error {
 	e.Metadata = r.cutMeta(firstMeta)
 	r.entries = append(r.entries, e)
 	return nil
+}
+
+// usualEntry reads the time and the line where they stand as encoders write them, and returns the index behind.
+func (r *PushRequest) usualEntry(b []byte, e *PushEntry) int {
+	if len(b) < 2 || b[0] != tagTimestamp {
+		return 0
+	}
+	from, to := shortSpan(b, 1)
+	if to == 0 || !usualTimestamp(b[from:to], e) {
+		return 0
+	}
+	i := to
+	if i < len(b) && b[i] == tagLine {
+		if from, to = shortSpan(b, i+1); to > 0 {
+			e.Line = b[from:to:to]
+			return to
+		}
+	}
+	return i
+}
+
+// usualTimestamp reads seconds of this century and, if there are any, nanoseconds. It reports false for anything else.
+func usualTimestamp(b []byte, e *PushEntry) bool {
+	if len(b) < 6 || b[0] != tagSeconds || b[1] < 0x80 || b[2] < 0x80 || b[3] < 0x80 || b[4] < 0x80 || b[5] >= 0x80 {
+		return false
+	}
+	sec := int64(b[1]&0x7f) | int64(b[2]&0x7f)<<7 | int64(b[3]&0x7f)<<14 | int64(b[4]&0x7f)<<21 | int64(b[5])<<28
+	e.Timestamp = sec * 1_000_000_000
+	if len(b) == 6 {
+		return true
+	}
+	if b[6] != tagNanos || len(b) > 12 {
+		return false
+	}
+	nanos, shift := int64(0), 0
+	for i, c := range b[7:] {
+		nanos |= int64(c&0x7f) << shift
+		shift += 7
+		if c < 0x80 {
+			e.Timestamp += int64(int32(nanos))
+			return i+8 == len(b)
+		}
+	}
+	return false
 }
 
 func decodeTimestamp(b []byte) (int64, error) {

@@ -1,0 +1,96 @@
+package distributor
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/stretchr/testify/require"
+
+	"logstore/pkg/limits"
+	"logstore/pkg/tenant"
+	"logstore/pkg/wire"
+)
+
+// corpus returns up to n push bodies of the file that PUSH_CORPUS names (frames of 24 bytes of header, of which the first
+// four are the length, and a snappy protobuf body), else bodies that are made here.
+func corpus(tb testing.TB, n int) (bodies [][]byte) {
+	name := os.Getenv("PUSH_CORPUS")
+	if name == "" {
+		for i := range n {
+			s := stream(fmt.Sprintf(`{app="a%d", cluster="eu", namespace="default"}`, i))
+			for j := range 2000 {
+				s.Entries = append(s.Entries, at(1768867200_000000000+int64(j)*1e6, fmt.Sprintf("2026-01-20 worker %d took request %x from the queue: INFO nothing to do", j, j*7919)))
+			}
+			bodies = append(bodies, s2.EncodeSnappy(nil, wire.AppendProto(nil, []wire.PushStream{s})))
+		}
+		return bodies
+	}
+	f, err := os.Open(name)
+	require.NoError(tb, err)
+	defer f.Close()
+	for len(bodies) < n {
+		var h [24]byte
+		_, err := io.ReadFull(f, h[:])
+		if err == io.EOF {
+			break
+		}
+		require.NoError(tb, err)
+		b := make([]byte, binary.LittleEndian.Uint32(h[:]))
+		_, err = io.ReadFull(f, b)
+		require.NoError(tb, err)
+		bodies = append(bodies, b)
+	}
+	return bodies
+}
+
+type nowhere struct{}
+
+func (nowhere) Push(context.Context, string, []wire.Stream) error { return nil }
+
+func benchmarkPush(b *testing.B, change func(l *limits.Limits)) {
+	lim := conformanceLimits()
+	lim.IngestionRateMB, lim.IngestionBurstSizeMB = 1e5, 1e5
+	change(&lim)
+	d, _, _, _ := newTestDistributor(b, lim)
+	d.ingester = nowhere{}
+	ctx := tenant.Inject(context.Background(), "bench")
+	bodies := corpus(b, 200)
+	reader := bytes.NewReader(nil)
+	entries, size := 0, 0
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		body := bodies[i%len(bodies)]
+		reader.Reset(body)
+		r, err := wire.ReadPush(reader, wire.Header{ContentType: "application/x-protobuf", ContentLength: int64(len(body))}, d.cfg.ReadOptions())
+		require.NoError(b, err)
+		for j := range r.Streams {
+			for k := range r.Streams[j].Entries {
+				size += len(r.Streams[j].Entries[k].Line)
+			}
+			entries += len(r.Streams[j].Entries)
+		}
+		if err := d.Push(ctx, r); err != nil {
+			b.Fatal(err)
+		}
+		r.Release()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(entries), "ns/entry")
+	b.ReportMetric(b.Elapsed().Seconds()/float64(size)*1e9, "s/rawGB")
+}
+
+func BenchmarkPush(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchmarkPush(b, func(*limits.Limits) {}) })
+	b.Run("levels", func(b *testing.B) { benchmarkPush(b, func(l *limits.Limits) { l.DiscoverLogLevels = true }) })
+	b.Run("levels of lines", func(b *testing.B) {
+		benchmarkPush(b, func(l *limits.Limits) {
+			l.DiscoverLogLevels = true
+			l.LogLevelFields = []string{"LEVEL", "Level", "lvl", "severity", "loglevel"}
+		})
+	})
+}
