@@ -86,22 +86,23 @@ func (f *File) Close() error {
 	return nil
 }
 
-// Put adds rows to a bucket, SharedBucket or a tenant's, in one transaction that is on disk when Put returns. It sorts the
+// Put adds rows to buckets, SharedBucket or tenants', in one transaction that is on disk when Put returns. It sorts the
 // rows in place. A row whose key is there already replaces it.
-func (f *File) Put(bucket string, rows []schema.Row) error {
-	if len(rows) == 0 {
-		return nil
+func (f *File) Put(buckets map[string][]schema.Row) error {
+	for _, rows := range buckets {
+		SortRows(rows)
 	}
-	SortRows(rows)
 	err := f.db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte(bucket))
-		if err != nil {
-			return err
-		}
-		b.FillPercent = fillPercent
-		for i := range rows {
-			if err := b.Put(rows[i].Key, rows[i].Value); err != nil {
+		for name, rows := range buckets {
+			b, err := tx.CreateBucketIfNotExists([]byte(name))
+			if err != nil {
 				return err
+			}
+			b.FillPercent = fillPercent
+			for i := range rows {
+				if err := b.Put(rows[i].Key, rows[i].Value); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -44,7 +44,7 @@ func BenchmarkFlush(b *testing.B) {
 				f, err := Create(filepath.Join(dir, "t"))
 				require.NoError(b, err)
 				for i := 0; i < 100000; i += batch {
-					require.NoError(b, f.Put(SharedBucket, benchRows(i, i+batch)))
+					require.NoError(b, f.Put(map[string][]schema.Row{SharedBucket: benchRows(i, i+batch)}))
 				}
 				info, err := os.Stat(f.Path())
 				require.NoError(b, err)
@@ -60,7 +60,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	f, err := Create(filepath.Join(dir, "t"))
 	require.NoError(b, err)
 	for i := 0; i < 100000; i += 10000 {
-		require.NoError(b, f.Put(SharedBucket, benchRows(i, i+10000)))
+		require.NoError(b, f.Put(map[string][]schema.Row{SharedBucket: benchRows(i, i+10000)}))
 	}
 	for b.Loop() {
 		gz, err := f.Snapshot(filepath.Join(dir, "snap"))

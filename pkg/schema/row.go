@@ -394,3 +394,13 @@ func (r *ParsedRow) parseChunk(hash []byte, parts [][]byte) error {
 	r.End, r.Chunk = uint32(end), parts[2]
 	return nil
 }
+
+// ChunkKeyOfRange returns the object key in the range of a chunk row. ok is false for a row of another kind or shape.
+func ChunkKeyOfRange(rng []byte) (key []byte, ok bool) {
+	const head, tail = 8 + 2, 3 // the end with two zero bytes, and a zero byte, the kind, a zero byte
+	n := len(rng)
+	if n <= head+tail || rng[n-1] != 0 || Kind(rng[n-2]) != KindChunk || rng[n-3] != 0 || rng[8] != 0 || rng[9] != 0 {
+		return nil, false
+	}
+	return rng[head : n-tail], true
+}

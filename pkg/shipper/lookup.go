@@ -1,0 +1,273 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"golang.org/x/sync/errgroup"
+
+	"logstore/pkg/index"
+	"logstore/pkg/logql"
+	"logstore/pkg/schema"
+)
+
+// tableFile is an open file of a table. live is set for the files of this process.
+type tableFile struct {
+	path string
+	file *index.File
+	live *liveSets
+}
+
+// tableView is what a lookup sees of a table.
+type tableView struct {
+	s       *Shipper
+	key     tableKey
+	tenant  string
+	files   []tableFile
+	release func()
+}
+
+// openTable opens all files of a table that concern a tenant.
+func (s *Shipper) openTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
+	for attempt := 0; ; attempt++ {
+		v, err := s.tryOpenTable(ctx, key, tenant)
+		// A local file that was removed after it was found is in the bucket.
+		if err == nil || attempt == 2 || !errors.Is(err, fs.ErrNotExist) {
+			return v, err
+		}
+	}
+}
+
+func (s *Shipper) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
+	var files []tableFile
+	var releases []func()
+	release := func() {
+		for _, r := range releases {
+			r()
+		}
+	}
+	own := make(map[schema.IndexFile]bool)
+	for _, f := range s.local.of(key.period, key.day) {
+		file, r, err := s.pool.acquire(f.path)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		own[f.object()] = true
+		files = append(files, tableFile{path: f.path, file: file, live: f.sets})
+		releases = append(releases, r)
+	}
+	remote, r, err := s.remoteTable(key).open(ctx, tenant, own)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	releases = append(releases, r)
+	return &tableView{s: s, key: key, tenant: tenant, files: append(files, remote...), release: release}, nil
+}
+
+// sets returns the streams of each file.
+func (v *tableView) sets(ctx context.Context) ([]*seriesSet, error) {
+	var out []*seriesSet
+	p := &v.s.periods[v.key.period]
+	for _, f := range v.files {
+		if f.live != nil {
+			out = append(out, f.live.Load()[v.tenant]...)
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		set, err := v.s.sets.get(setKey{f.path, v.tenant}, func() (*seriesSet, error) {
+			return decodeSeries(f.file, p, v.tenant, v.key.day)
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, set)
+	}
+	return out, nil
+}
+
+// find returns the streams that match, of all files together.
+func (v *tableView) find(ctx context.Context, q query) ([]schema.Series, error) {
+	sets, err := v.sets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lists := make([][]schema.Series, 0, len(sets))
+	for _, s := range sets {
+		matched := s.match(q)
+		list := make([]schema.Series, len(matched))
+		for i, n := range matched {
+			list[i] = schema.Series{ID: s.ids[n], Labels: s.labels[n]}
+		}
+		lists = append(lists, list)
+	}
+	return schema.MergeSeries(lists...), nil
+}
+
+// forTables runs fn for the tables of spans, some at a time.
+func (s *Shipper) forTables(ctx context.Context, tenant string, spans []schema.Span, fn func(ctx context.Context, i int, v *tableView) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.cfg.Parallelism)
+	for i, span := range spans {
+		group.Go(func() error {
+			v, err := s.openTable(ctx, tableKey{span.Period, span.Day}, tenant)
+			if err != nil {
+				return err
+			}
+			defer v.release()
+			return fn(ctx, i, v)
+		})
+	}
+	return group.Wait()
+}
+
+func queryOf(sel logql.Selection) query {
+	return query{matchers: sel.Matchers, shardIndex: sel.ShardIndex, shardCount: sel.ShardCount}
+}
+
+// Select returns the streams of a tenant that match, with the chunks that may hold entries of the interval, from the tables
+// of spans. Streams ascend by id, each once; chunks ascend by time, each once. Streams without such a chunk are left out.
+func (s *Shipper) Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
+	from, through := millis(sel)
+	lists := make([][]schema.Series, len(spans))
+	err := s.forTables(ctx, tenant, spans, func(ctx context.Context, i int, v *tableView) error {
+		series, err := v.find(ctx, queryOf(sel))
+		if err != nil {
+			return err
+		}
+		for _, f := range v.files {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := lookupChunks(f.file, tenant, v.key.day, from, through, series); err != nil {
+				return err
+			}
+		}
+		lists[i] = slices.DeleteFunc(series, func(s schema.Series) bool { return len(s.Chunks) == 0 })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return schema.MergeSeries(lists...), nil
+}
+
+// millis returns the interval in milliseconds, both inclusive, rounded outwards: the bounds of chunks are so too.
+func millis(sel logql.Selection) (from, through int64) {
+	const ms = int64(time.Millisecond)
+	from, through = sel.Interval.Start/ms, (sel.Interval.End-1)/ms
+	if sel.Interval.Start%ms < 0 {
+		from--
+	}
+	return from, through
+}
+
+// LabelNames returns the label names of the matching streams, sorted, each once. From schema v11 on all streams of a day
+// count; before, those that have a chunk within the interval.
+func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error) {
+	var exact, daily []schema.Span
+	for _, span := range spans {
+		if s.periods[span.Period].Schema.HasLabelNames() {
+			daily = append(daily, span)
+		} else {
+			exact = append(exact, span)
+		}
+	}
+	series, err := s.Select(ctx, tenant, sel, exact)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]struct{})
+	for i := range series {
+		addNames(names, series[i].Labels)
+	}
+	found := make([]map[string]struct{}, len(daily))
+	err = s.forTables(ctx, tenant, daily, func(ctx context.Context, i int, v *tableView) error {
+		sets, err := v.sets(ctx)
+		found[i] = make(map[string]struct{})
+		for _, set := range sets {
+			set.labelNames(queryOf(sel), found[i])
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sortedKeys(append(found, names)...), nil
+}
+
+// LabelValues returns the values that the matching streams have under a name, sorted, each once. All streams of a day count.
+// A stream that lacks a matcher's label is left out even if the matcher accepts the empty string, as in Loki.
+func (s *Shipper) LabelValues(ctx context.Context, tenant, name string, sel logql.Selection, spans []schema.Span) ([]string, error) {
+	q := queryOf(sel)
+	q.present = true
+	found := make([]map[string]struct{}, len(spans))
+	err := s.forTables(ctx, tenant, spans, func(ctx context.Context, i int, v *tableView) error {
+		sets, err := v.sets(ctx)
+		found[i] = make(map[string]struct{})
+		for _, set := range sets {
+			set.labelValues(q, name, found[i])
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sortedKeys(found...), nil
+}
+
+func (s *seriesSet) labelNames(q query, found map[string]struct{}) {
+	if len(q.matchers) == 0 && q.shardCount <= 1 {
+		for name := range s.postings() {
+			found[name] = struct{}{}
+		}
+		return
+	}
+	for _, n := range s.match(q) {
+		addNames(found, s.labels[n])
+	}
+}
+
+func (s *seriesSet) labelValues(q query, name string, found map[string]struct{}) {
+	p := s.postings()[name]
+	if p == nil {
+		return
+	}
+	if len(q.matchers) == 0 && q.shardCount <= 1 {
+		for _, value := range p.values {
+			found[value] = struct{}{}
+		}
+		return
+	}
+	for _, n := range s.match(q) {
+		if value := s.labels[n].Get(name); value != "" {
+			found[value] = struct{}{}
+		}
+	}
+}
+
+func addNames(names map[string]struct{}, lbls labels.Labels) {
+	lbls.Range(func(l labels.Label) { names[l.Name] = struct{}{} })
+}
+
+func sortedKeys(sets ...map[string]struct{}) []string {
+	all := make(map[string]struct{})
+	for _, set := range sets {
+		for k := range set {
+			all[k] = struct{}{}
+		}
+	}
+	out := make([]string, 0, len(all))
+	for k := range all {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

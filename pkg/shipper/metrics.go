@@ -1,0 +1,59 @@
+package shipper
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+const (
+	statusSuccess = "success"
+	statusFailure = "failure"
+)
+
+type metrics struct {
+	uploads        *prometheus.CounterVec
+	uploadedBytes  prometheus.Counter
+	pendingFiles   prometheus.Gauge
+	syncs          *prometheus.CounterVec
+	downloads      *prometheus.CounterVec
+	corruptFiles   prometheus.Counter
+	writtenRows    prometheus.Counter
+	commits        *prometheus.CounterVec
+	commitDuration prometheus.Histogram
+	seriesBytes    prometheus.Gauge
+	decodes        prometheus.Counter
+	openFiles      prometheus.Gauge
+	tables         prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := promauto.With(r)
+	vec := func(name, help string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"status"})
+	}
+	return &metrics{
+		uploads:       vec("loki_boltdb_shipper_tables_upload_operation_total", "Uploads of index files, by status."),
+		uploadedBytes: f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_uploaded_bytes_total", Help: "Compressed bytes of uploaded index files."}),
+		pendingFiles:  f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_files_not_uploaded", Help: "Local index files that are not yet in the bucket."}),
+		syncs:         vec("loki_boltdb_shipper_tables_sync_operation_total", "Listings of tables in the bucket, by status."),
+		downloads:     vec("loki_boltdb_shipper_tables_download_operation_total", "Downloads of index files, by status."),
+		corruptFiles:  f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_corrupt_files_total", Help: "Index files that were found to be corrupt and set aside."}),
+		writtenRows:   f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_written_rows_total", Help: "Rows written to active index files."}),
+		commits:       vec("logstore_index_commits_total", "Transactions on active index files, by status."),
+		commitDuration: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "logstore_index_commit_duration_seconds", Help: "Time of a transaction on an active index file.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}),
+		seriesBytes: f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_series_cache_bytes", Help: "Memory of decoded series of fetched index files."}),
+		decodes:     f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_series_decoded_total", Help: "Decodings of a tenant's series in an index file."}),
+		openFiles:   f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_open_files", Help: "Index files that are open."}),
+		tables:      f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_cached_tables", Help: "Tables of which copies are kept."}),
+	}
+}
+
+func status(err error) string {
+	if err != nil {
+		return statusFailure
+	}
+	return statusSuccess
+}

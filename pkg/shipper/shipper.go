@@ -1,0 +1,209 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"logstore/pkg/objstore"
+	"logstore/pkg/schema"
+)
+
+// ErrClosed is returned by Put after Run has ended.
+var ErrClosed = errors.New("the index is closed")
+
+// Shipper is the index of the periods with store boltdb-shipper. It is safe for concurrent use.
+type Shipper struct {
+	cfg     Config
+	periods schema.Periods
+	bucket  func(period int) objstore.Bucket
+	logger  *slog.Logger
+	metrics *metrics
+	now     func() time.Time
+	// uploader begins the names of the objects that this process uploads.
+	uploader string
+	started  time.Time
+	pool     *pool
+	sets     *setCache
+	local    localFiles
+	// uploadTurn holds a value while files are being uploaded.
+	uploadTurn chan struct{}
+	// work counts what runs on behalf of Put.
+	work sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	active map[tableKey]*activeTable
+	remote map[tableKey]*remoteTable
+}
+
+// tableKey names a table.
+type tableKey struct {
+	period int
+	day    int64
+}
+
+// New opens the local folders: it removes what a crash left half done and takes up the files that were not uploaded.
+func New(cfg Config, deps Deps) (*Shipper, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := deps.Periods.Validate(); err != nil {
+		return nil, err
+	}
+	m := newMetrics(orDiscard(deps.Registerer))
+	s := &Shipper{
+		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, logger: deps.Logger, metrics: m, now: time.Now,
+		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, m), sets: newSetCache(cfg.SeriesCacheBytes, m),
+		uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable), remote: make(map[tableKey]*remoteTable),
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if err := s.openActiveDirectory(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func orDiscard(r prometheus.Registerer) prometheus.Registerer {
+	if r == nil {
+		return prometheus.NewRegistry()
+	}
+	return r
+}
+
+// Run uploads finished files and keeps tables fresh until the context ends. Then it uploads all files, within
+// Config.ShutdownTimeout, and closes the index; what could not be uploaded is taken up by the next start.
+func (s *Shipper) Run(ctx context.Context) error {
+	s.upload(ctx, true)
+	ticker := time.NewTicker(s.cfg.UploadInterval)
+	defer ticker.Stop()
+	resync := time.NewTicker(s.cfg.ResyncInterval)
+	defer resync.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return s.shutdown(context.WithoutCancel(ctx))
+		case <-ticker.C:
+			s.sealBefore(ctx, s.now().Add(-time.Minute).Truncate(fileSpan).Unix())
+			s.upload(ctx, false)
+			s.dropUploaded()
+		case <-resync.C:
+			s.resync(ctx)
+		}
+	}
+}
+
+// Flush uploads all files now. The rows written before the call are in the bucket when it returns nil.
+func (s *Shipper) Flush(ctx context.Context) error {
+	if err := s.sealBefore(ctx, math.MaxInt64); err != nil {
+		return err
+	}
+	return s.upload(ctx, true)
+}
+
+// shutdown uploads what is left and closes all files.
+func (s *Shipper) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownTimeout)
+	defer cancel()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.work.Wait()
+	err := s.Flush(ctx)
+	if err == nil {
+		err = s.dropAllUploaded()
+	} else {
+		s.logger.Error("index files are left for the next start", "files", s.local.waiting(), "err", err)
+	}
+	return errors.Join(err, s.pool.close())
+}
+
+// sealBefore ends the active files of earlier slots.
+func (s *Shipper) sealBefore(ctx context.Context, slot int64) error {
+	s.mu.Lock()
+	tables := make([]*activeTable, 0, len(s.active))
+	for _, t := range s.active {
+		tables = append(tables, t)
+	}
+	s.mu.Unlock()
+	for _, t := range tables {
+		if err := t.seal(ctx, slot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Put writes the index rows of chunks to the tables of all days that they touch. Rows are on disk and visible to lookups
+// when it returns nil. Many chunks in one call cost far less than many calls. If it returns an error, some rows may have been
+// written; repeating the call is harmless.
+func (s *Shipper) Put(ctx context.Context, entries []schema.IndexEntry) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.work.Add(1)
+	s.mu.Unlock()
+	defer s.work.Done()
+
+	tables, err := s.split(entries)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, 0, len(tables))
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	for key, list := range tables {
+		t := s.activeTable(key)
+		wait.Go(func() {
+			if err := t.put(ctx, list); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// split finds the tables of chunks.
+func (s *Shipper) split(entries []schema.IndexEntry) (map[tableKey][]entry, error) {
+	tables := make(map[tableKey][]entry)
+	for i := range entries {
+		e := &entries[i]
+		if e.Ref.Through < e.Ref.From || e.Ref.Tenant == "" {
+			return nil, fmt.Errorf("cannot index chunk %s: bounds or tenant are not valid", schema.ChunkKey(e.Ref, schema.Nested))
+		}
+		series := schema.Series{ID: schema.SeriesIDOf(e.Labels), Labels: e.Labels}
+		chunk := schema.ChunkName{ChunkRef: e.Ref, Layout: s.periods.LayoutOf(e.Ref.From)}
+		for _, span := range s.periods.Spans(e.Ref.From, e.Ref.Through) {
+			if s.periods[span.Period].Store != schema.StoreBoltDB {
+				return nil, fmt.Errorf("cannot index chunk %s: its period has store %s", chunk.Key(), s.periods[span.Period].Store)
+			}
+			key := tableKey{span.Period, span.Day}
+			tables[key] = append(tables[key], entry{series: series, chunk: chunk, span: span})
+		}
+	}
+	return tables, nil
+}
+
+func (s *Shipper) activeTable(key tableKey) *activeTable {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.active[key]
+	if t == nil {
+		t = &activeTable{s: s, period: key.period, day: key.day, name: s.periods[key.period].Table(key.day)}
+		s.active[key] = t
+	}
+	return t
+}

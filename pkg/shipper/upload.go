@@ -1,0 +1,227 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"logstore/pkg/index"
+)
+
+const (
+	uploaderFolder = "uploader"
+	uploaderFile   = "name"
+	// tempSuffix marks a copy that is made for an upload.
+	tempSuffix = ".temp"
+	// snapshotSuffix marks a copy that Loki made for its queries.
+	snapshotSuffix = ".snapshot"
+	// corruptSuffix marks a file that could not be read and is kept for a human.
+	corruptSuffix = ".corrupt"
+
+	minBackoff = time.Second
+	maxBackoff = 5 * time.Minute
+)
+
+// openActiveDirectory reads the uploader's name and takes up the files of earlier runs.
+func (s *Shipper) openActiveDirectory() error {
+	dir := s.cfg.ActiveIndexDirectory
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("cannot open active index directory: %w", err)
+	}
+	if err := s.readUploader(filepath.Join(dir, uploaderFolder, uploaderFile)); err != nil {
+		return fmt.Errorf("cannot read the uploader's name: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("cannot open active index directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == uploaderFolder {
+			continue
+		}
+		if err := s.adoptTable(e); err != nil {
+			return fmt.Errorf("cannot open active table %s: %w", e.Name(), err)
+		}
+	}
+	s.metrics.pendingFiles.Set(float64(s.local.waiting()))
+	return nil
+}
+
+// readUploader reads the name under which this process uploads, or makes it. It is kept over restarts, so that an upload that
+// is repeated goes to the same name.
+func (s *Shipper) readUploader(path string) error {
+	text, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(text)) != "" {
+		s.uploader = strings.TrimSpace(string(text))
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.uploader = s.cfg.IngesterID + "-" + strconv.FormatInt(s.now().UnixNano(), 10)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+tempSuffix, []byte(s.uploader), 0o666); err != nil {
+		return err
+	}
+	return os.Rename(path+tempSuffix, path)
+}
+
+// adoptTable takes up the files in a table's folder. Folders that are no table of any period are left alone.
+func (s *Shipper) adoptTable(e fs.DirEntry) error {
+	name := e.Name()
+	period, day, ok := s.periods.FindTable(name)
+	if !ok {
+		s.logger.Warn("the active index directory has something that is no table of any period", "name", name)
+		return nil
+	}
+	dir := filepath.Join(s.cfg.ActiveIndexDirectory, name)
+	if !e.IsDir() {
+		// A very old writer left the table as a bare file.
+		if err := moveIntoFolder(dir, name); err != nil {
+			return err
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		switch {
+		case f.IsDir() || strings.HasSuffix(f.Name(), corruptSuffix):
+		case strings.HasSuffix(f.Name(), tempSuffix), strings.HasSuffix(f.Name(), snapshotSuffix):
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		default:
+			s.adoptFile(period, day, name, f.Name(), path)
+		}
+	}
+	_ = os.Remove(dir) // It succeeds if the folder is empty.
+	return nil
+}
+
+func moveIntoFolder(path, name string) error {
+	if err := os.Rename(path, path+tempSuffix); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o777); err != nil {
+		return err
+	}
+	return os.Rename(path+tempSuffix, filepath.Join(path, name))
+}
+
+// adoptFile takes up a file of an earlier run. One that cannot be read is set aside: it must not stop the start.
+func (s *Shipper) adoptFile(period int, day int64, table, name, path string) {
+	f := newLocalFile(s, period, day, table, name, path)
+	f.sets, f.sealed = nil, true
+	if err := index.Check(path); errors.Is(err, index.ErrCorrupt) {
+		s.setAside(path, err)
+		return
+	}
+	s.local.add(f)
+}
+
+// setAside renames a corrupt file.
+func (s *Shipper) setAside(path string, err error) {
+	s.metrics.corruptFiles.Inc()
+	s.logger.Error("an index file is corrupt and was set aside", "path", path+corruptSuffix, "err", err)
+	if err := os.Rename(path, path+corruptSuffix); err != nil {
+		s.logger.Error("cannot set an index file aside", "path", path, "err", err)
+	}
+}
+
+// upload puts all sealed files into the bucket; force also tries those that wait for their next attempt. Files that fail
+// are kept and tried again.
+func (s *Shipper) upload(ctx context.Context, force bool) error {
+	// One at a time: who flushes must not pass over a file that somebody else is just uploading.
+	select {
+	case s.uploadTurn <- struct{}{}:
+		defer func() { <-s.uploadTurn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var errs []error
+	for _, f := range s.local.due(s.now(), force) {
+		err := ctx.Err()
+		if err == nil {
+			err = s.uploadFile(ctx, f)
+			s.metrics.uploads.WithLabelValues(status(err)).Inc()
+		}
+		if err != nil {
+			errs = append(errs, err)
+			s.logger.Error("cannot upload an index file, it is kept and tried again", "table", f.table, "file", f.name, "err", err)
+		}
+		s.local.uploadEnded(f, s.now(), err)
+	}
+	s.metrics.pendingFiles.Set(float64(s.local.waiting()))
+	return errors.Join(errs...)
+}
+
+func (s *Shipper) uploadFile(ctx context.Context, f *localFile) error {
+	file, release, err := s.pool.acquire(f.path)
+	if err != nil {
+		return err
+	}
+	defer release()
+	object, err := file.Snapshot(f.path + tempSuffix)
+	if err != nil {
+		return err
+	}
+	p := &s.periods[f.period]
+	key := f.object().Key(p.TableKey(f.table))
+	if err := s.bucket(f.period).Put(ctx, key, object); err != nil {
+		return fmt.Errorf("cannot upload %s: %w", key, err)
+	}
+	s.metrics.uploadedBytes.Add(float64(len(object)))
+	s.logger.Info("uploaded an index file", "key", key, "bytes", len(object))
+	return nil
+}
+
+// uploadEnded notes how an upload went.
+func (l *localFiles) uploadEnded(f *localFile, now time.Time, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		f.uploaded, f.failures = now, 0
+		return
+	}
+	f.retryAt = now.Add(min(minBackoff<<min(f.failures, 20), maxBackoff))
+	f.failures++
+}
+
+// dropUploaded removes local files of which every reader has seen the upload.
+func (s *Shipper) dropUploaded() {
+	if err := s.drop(s.local.expired(s.now().Add(-s.cfg.retention()))); err != nil {
+		s.logger.Error("cannot remove uploaded index files", "err", err)
+	}
+}
+
+// dropAllUploaded removes all uploaded files, when this process ends: the next one finds them in the bucket.
+func (s *Shipper) dropAllUploaded() error {
+	files := s.local.expired(s.now().Add(time.Hour))
+	err := s.drop(files)
+	for _, f := range files {
+		_ = os.Remove(filepath.Dir(f.path)) // It succeeds if the folder is empty.
+	}
+	return err
+}
+
+func (s *Shipper) drop(files []*localFile) error {
+	var errs []error
+	for _, f := range files {
+		// Lookups that took the file read on until they let go of it; those that come now look into the bucket.
+		s.local.remove(f)
+		errs = append(errs, s.pool.forget(f.path))
+		s.sets.forget(f.path)
+	}
+	return errors.Join(errs...)
+}

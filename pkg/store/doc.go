@@ -1,0 +1,18 @@
+// Package store is the long-term memory: chunks in the bucket, found through the index. It is a logql.Source, and it takes
+// the chunks that the ingester flushes.
+//
+// The nouns:
+//
+//   - Index: what finds chunks, one for each index store that a schema period may name. Package shipper is the one for
+//     boltdb-shipper. An index that is also a Writer takes new chunks.
+//   - ObjectStore: the bucket of a period and how chunks are named in it: plain keys, a delimiter of its own instead of the
+//     colons, or the base64 names of a folder.
+//   - Cache: whatever keeps chunk objects nearer than the bucket. It is trusted with nothing: what does not have the
+//     checksum of the key is a miss.
+//
+// A chunk lies once in the bucket, under a name that follows from the schema period of its first instant, but it is indexed in
+// every day and period that it touches. The object is written before its index rows, so that no row points to nothing.
+//
+// Caveats: Select reads the index only; chunks are fetched when a Piece is opened, and the number of fetches at a time is
+// the caller's to bound. The store has no goroutines and no locks.
+package store

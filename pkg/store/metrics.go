@@ -1,0 +1,38 @@
+package store
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	chunksStored   *prometheus.CounterVec
+	bytesStored    *prometheus.CounterVec
+	chunksPerQuery prometheus.Histogram
+	fetched        *prometheus.CounterVec
+	fetchedBytes   prometheus.Counter
+	corrupt        prometheus.Counter
+	corruptCached  prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := promauto.With(r)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	return &metrics{
+		chunksStored: vec("loki_chunk_store_stored_chunks_total", "Chunks written to the bucket, by tenant.", "user"),
+		bytesStored:  vec("loki_chunk_store_stored_chunk_bytes_total", "Bytes of chunks written to the bucket, by tenant.", "user"),
+		chunksPerQuery: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "loki_chunk_store_chunks_per_query", Help: "Chunks that a selection found.",
+			Buckets: prometheus.ExponentialBuckets(10, 8, 7),
+		}),
+		fetched:       vec("loki_chunk_store_fetched_chunks_total", "Chunks opened for queries, by where they came from.", "from"),
+		fetchedBytes:  counter("loki_chunk_store_fetched_chunk_bytes_total", "Bytes of chunks fetched from the bucket."),
+		corrupt:       counter("logstore_store_corrupt_chunks_total", "Chunks in the bucket that could not be read."),
+		corruptCached: counter("logstore_store_corrupt_cached_chunks_total", "Cached chunks that were not what their key says."),
+	}
+}

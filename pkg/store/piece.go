@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/schema"
+)
+
+// piece is a chunk in the bucket.
+type piece struct {
+	store *Store
+	name  schema.ChunkName
+}
+
+// Key implements logql.Piece.
+func (p *piece) Key() string { return schema.ContentKey(p.name.ChunkRef) }
+
+// Bounds implements logql.Piece.
+func (p *piece) Bounds() (first, last int64) { return p.name.Bounds() }
+
+// Open implements logql.Piece. A chunk that does not have the checksum of its key, or is another one than its key says, is
+// an error that names the key.
+func (p *piece) Open(ctx context.Context) (*chunk.Chunk, error) {
+	c, err := p.store.open(ctx, p.name)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("cannot read chunk %s: %w", p.name.Key(), err)
+	}
+	return c, nil
+}
+
+// open fetches a chunk from the cache or the bucket.
+func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, error) {
+	key := name.Key()
+	if s.cache != nil {
+		if object, ok := s.cache.Get(ctx, key); ok {
+			c, err := chunk.OpenRef(object, name.ChunkRef)
+			if err == nil {
+				s.metrics.fetched.WithLabelValues("cache").Inc()
+				return c, nil
+			}
+			s.metrics.corruptCached.Inc()
+		}
+	}
+	o := s.storeOf(name)
+	object, err := o.Bucket.Get(ctx, o.chunkKey(name))
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.fetched.WithLabelValues("bucket").Inc()
+	s.metrics.fetchedBytes.Add(float64(len(object)))
+	c, err := chunk.OpenRef(object, name.ChunkRef)
+	if err != nil {
+		s.metrics.corrupt.Inc()
+		return nil, err
+	}
+	if s.cache != nil {
+		s.cache.Put(ctx, key, object)
+	}
+	return c, nil
+}

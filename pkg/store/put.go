@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/model"
+	"logstore/pkg/schema"
+)
+
+// PutChunk stores a chunk: its object, then its index rows. lbls are the stream's labels without __name__. When it returns
+// nil, queries find the chunk. Repeating it is harmless.
+func (s *Store) PutChunk(ctx context.Context, ref model.ChunkRef, object []byte, lbls labels.Labels) error {
+	if err := s.PutObject(ctx, ref, object); err != nil {
+		return err
+	}
+	return s.PutIndex(ctx, []schema.IndexEntry{{Ref: ref, Labels: lbls}})
+}
+
+// PutObject writes a chunk's object alone. The chunk is not found before PutIndex.
+func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
+	c := schema.ChunkName{ChunkRef: ref, Layout: s.periods.LayoutOf(ref.From)}
+	if err := s.writable([]schema.IndexEntry{{Ref: ref}}); err != nil {
+		return fmt.Errorf("cannot write chunk %s: %w", c.Key(), err)
+	}
+	o := s.storeOf(c)
+	if err := o.Bucket.Put(ctx, o.chunkKey(c), object); err != nil {
+		return fmt.Errorf("cannot write chunk %s to %s: %w", c.Key(), o.Bucket.Name(), err)
+	}
+	s.metrics.chunksStored.WithLabelValues(ref.Tenant).Inc()
+	s.metrics.bytesStored.WithLabelValues(ref.Tenant).Add(float64(len(object)))
+	if s.cache != nil {
+		s.cache.Put(ctx, c.Key(), object)
+	}
+	return nil
+}
+
+// PutIndex writes the index rows of chunks whose objects are in the bucket. Many chunks in one call cost far less than many
+// calls: a flush should gather them, a few thousand at a time. When it returns nil, queries find all of them. Repeating it is
+// harmless.
+func (s *Store) PutIndex(ctx context.Context, entries []schema.IndexEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := s.writable(entries); err != nil {
+		return fmt.Errorf("cannot index %d chunks: %w", len(entries), err)
+	}
+	kinds := make(map[string][]schema.IndexEntry)
+	for _, e := range entries {
+		kind := s.periods[s.periods.At(e.Ref.From)].Store
+		kinds[kind] = append(kinds[kind], e)
+	}
+	for kind, list := range kinds {
+		if err := s.indexes[kind].(Writer).Put(ctx, list); err != nil {
+			return fmt.Errorf("cannot index %d chunks: %w", len(list), err)
+		}
+	}
+	return nil
+}
+
+// writable reports whether every period that the chunks touch has an index that takes them.
+func (s *Store) writable(entries []schema.IndexEntry) error {
+	for _, e := range entries {
+		last := s.periods.At(e.Ref.Through)
+		for i := s.periods.At(e.Ref.From); i <= last; i++ {
+			p := &s.periods[i]
+			if _, ok := s.indexes[p.Store].(Writer); !ok {
+				return fmt.Errorf("writing to store %s, which the schema period from %s names, is %w",
+					p.Store, p.From.UTC().Format("2006-01-02"), ErrUnsupported)
+			}
+		}
+	}
+	return nil
+}

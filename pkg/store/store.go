@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/logql"
+	"logstore/pkg/objstore"
+	"logstore/pkg/schema"
+	"logstore/pkg/tenant"
+)
+
+// ErrUnsupported is wrapped by errors that say what a period's index store cannot do.
+var ErrUnsupported = errors.New("not supported")
+
+// Index finds streams and their chunks in the tables of spans, which belong to periods of its kind.
+type Index interface {
+	// Select returns the matching streams with the chunks that may hold entries of the interval: streams ascending by id,
+	// each once, none without a chunk; chunks each once.
+	Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error)
+	// LabelNames and LabelValues return sorted lists without repeats.
+	LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error)
+	LabelValues(ctx context.Context, tenant, name string, sel logql.Selection, spans []schema.Span) ([]string, error)
+}
+
+// Writer is an Index that takes new chunks. Put returns when the rows of all entries are durable and can be looked up.
+type Writer interface {
+	Put(ctx context.Context, entries []schema.IndexEntry) error
+}
+
+// Cache keeps chunk objects. Get's result is not changed by anybody. A cache that fails has no entry; it logs on its own.
+type Cache interface {
+	Get(ctx context.Context, key string) (object []byte, ok bool)
+	Put(ctx context.Context, key string, object []byte)
+}
+
+// ObjectStore is the bucket of a period.
+type ObjectStore struct {
+	Bucket objstore.Bucket
+	// Filesystem is set for a folder, where chunk names are base64.
+	Filesystem bool
+	// ChunkDelimiter stands for each colon in chunk keys; empty means the colon.
+	ChunkDelimiter string
+}
+
+// chunkKey returns the name of a chunk in the bucket.
+func (o ObjectStore) chunkKey(c schema.ChunkName) string {
+	if o.Filesystem {
+		return schema.ChunkPath(c.ChunkRef, c.Layout)
+	}
+	key := c.Key()
+	if o.ChunkDelimiter != "" && o.ChunkDelimiter != ":" {
+		key = strings.ReplaceAll(key, ":", o.ChunkDelimiter)
+	}
+	return key
+}
+
+// Deps are what a Store works with.
+type Deps struct {
+	Periods schema.Periods
+	// Stores holds the bucket for each object_store that a period names.
+	Stores map[string]ObjectStore
+	// Indexes holds the index for each store that a period names. A period without one is refused when it is asked for.
+	Indexes map[string]Index
+	// Cache may be nil.
+	Cache      Cache
+	Registerer prometheus.Registerer
+}
+
+// Store finds, fetches and stores chunks. It is safe for concurrent use.
+type Store struct {
+	periods schema.Periods
+	stores  []ObjectStore
+	indexes map[string]Index
+	cache   Cache
+	metrics *metrics
+}
+
+var _ logql.Source = (*Store)(nil)
+
+// New returns a store.
+func New(deps Deps) (*Store, error) {
+	if err := deps.Periods.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, metrics: newMetrics(deps.Registerer)}
+	for i, p := range deps.Periods {
+		o, ok := deps.Stores[p.ObjectStore]
+		if !ok || o.Bucket == nil {
+			return nil, fmt.Errorf("schema_config.configs[%d]: no bucket for object_store %q", i, p.ObjectStore)
+		}
+		if len(o.ChunkDelimiter) > 1 {
+			return nil, fmt.Errorf("chunk_delimiter %q is longer than one character", o.ChunkDelimiter)
+		}
+		s.stores = append(s.stores, o)
+	}
+	return s, nil
+}
+
+// storeOf returns where the object of a chunk is.
+func (s *Store) storeOf(c schema.ChunkName) ObjectStore { return s.stores[s.periods.At(c.From)] }
+
+// forIndexes calls fn for each index that the interval concerns, with the spans that are its.
+func (s *Store) forIndexes(sel logql.Selection, fn func(ix Index, spans []schema.Span) error) error {
+	kinds := make(map[string][]schema.Span)
+	var order []string
+	for _, span := range s.periods.SpansOf(sel.Interval) {
+		kind := s.periods[span.Period].Store
+		if kinds[kind] == nil {
+			order = append(order, kind)
+		}
+		kinds[kind] = append(kinds[kind], span)
+	}
+	for _, kind := range order {
+		ix := s.indexes[kind]
+		if ix == nil {
+			p := s.periods[kinds[kind][0].Period]
+			return fmt.Errorf("cannot read the schema period from %s: store %s is %w", p.From.UTC().Format("2006-01-02"), kind, ErrUnsupported)
+		}
+		if err := fn(ix, kinds[kind]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns the matching streams of the context's tenant.
+func (s *Store) find(ctx context.Context, sel logql.Selection) ([]schema.Series, error) {
+	id, err := tenant.ID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lists [][]schema.Series
+	err = s.forIndexes(sel, func(ix Index, spans []schema.Span) error {
+		series, err := ix.Select(ctx, id, sel, spans)
+		lists = append(lists, series)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(lists) == 1 {
+		return lists[0], nil
+	}
+	return schema.MergeSeries(lists...), nil
+}
+
+// Select implements logql.Source.
+func (s *Store) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	series, err := s.find(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	streams := make([]logql.Stream, 0, len(series))
+	chunks := 0
+	for i := range series {
+		pieces := s.pieces(series[i], sel)
+		if len(pieces) > 0 {
+			chunks += len(pieces)
+			streams = append(streams, logql.Stream{Labels: series[i].Labels, Pieces: pieces})
+		}
+	}
+	s.metrics.chunksPerQuery.Observe(float64(chunks))
+	return streams, nil
+}
+
+// pieces returns the chunks of a stream that touch the interval, exactly to the nanosecond.
+func (s *Store) pieces(series schema.Series, sel logql.Selection) []logql.Piece {
+	list := make([]piece, 0, len(series.Chunks))
+	for _, c := range series.Chunks {
+		if first, last := c.Bounds(); sel.Interval.Overlaps(first, last) {
+			list = append(list, piece{store: s, name: c})
+		}
+	}
+	out := make([]logql.Piece, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
+}
+
+// Series implements logql.Source.
+func (s *Store) Series(ctx context.Context, sel logql.Selection) ([]labels.Labels, error) {
+	series, err := s.find(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]labels.Labels, len(series))
+	for i := range series {
+		out[i] = series[i].Labels
+	}
+	return out, nil
+}
+
+// LabelNames implements logql.Source. From schema v11 on, the streams of whole days count.
+func (s *Store) LabelNames(ctx context.Context, sel logql.Selection) ([]string, error) {
+	return s.strings(ctx, sel, func(ix Index, id string, spans []schema.Span) ([]string, error) {
+		return ix.LabelNames(ctx, id, sel, spans)
+	})
+}
+
+// LabelValues implements logql.Source. The streams of whole days count, and only those that have all labels of the
+// matchers: zone!="a" wants a zone.
+func (s *Store) LabelValues(ctx context.Context, name string, sel logql.Selection) ([]string, error) {
+	return s.strings(ctx, sel, func(ix Index, id string, spans []schema.Span) ([]string, error) {
+		return ix.LabelValues(ctx, id, name, sel, spans)
+	})
+}
+
+// strings merges sorted lists of all indexes.
+func (s *Store) strings(ctx context.Context, sel logql.Selection, get func(ix Index, id string, spans []schema.Span) ([]string, error)) ([]string, error) {
+	id, err := tenant.ID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	err = s.forIndexes(sel, func(ix Index, spans []schema.Span) error {
+		list, err := get(ix, id, spans)
+		all = append(all, list...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
