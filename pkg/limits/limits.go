@@ -3,10 +3,11 @@ package limits
 import "time"
 
 // Limits are all limits of one tenant. The tag names the key of Loki's limits_config; the option `bytes` marks an integer
-// that is written as a size (4MB), `list` a list that is also accepted as one comma-separated string.
+// that is written as a size (4MB), `list` a list that is also accepted as one comma-separated string, `secret` a value and
+// `url` an address that is never shown as it is; the tag `allow` lists the values that a string may have.
 type Limits struct {
 	// Push: how much.
-	IngestionRateStrategy   string  `loki:"ingestion_rate_strategy"` // global: shared by the members; local: each member
+	IngestionRateStrategy   string  `loki:"ingestion_rate_strategy" allow:"global|local"` // global: shared by the members; local: each member
 	IngestionRateMB         float64 `loki:"ingestion_rate_mb"`
 	IngestionBurstSizeMB    float64 `loki:"ingestion_burst_size_mb"`
 	PerStreamRateLimit      int     `loki:"per_stream_rate_limit,bytes"`
@@ -96,7 +97,7 @@ type Limits struct {
 	// Retention and deletes.
 	RetentionPeriod time.Duration     `loki:"retention_period"`
 	RetentionStream []StreamRetention `loki:"retention_stream"`
-	DeletionMode    string            `loki:"deletion_mode"` // disabled, filter-only, filter-and-delete
+	DeletionMode    string            `loki:"deletion_mode" allow:"disabled|filter-only|filter-and-delete"`
 
 	// Ruler.
 	RulerMaxRulesPerRuleGroup       int                          `loki:"ruler_max_rules_per_rule_group"`
@@ -107,7 +108,7 @@ type Limits struct {
 	RulerEnableWALReplay            bool                         `loki:"ruler_enable_wal_replay"`
 	RulerRemoteWriteDisabled        bool                         `loki:"ruler_remote_write_disabled"`
 	RulerRemoteWriteConfig          map[string]RemoteWriteConfig `loki:"ruler_remote_write_config"`
-	RulerRemoteWriteURL             string                       `loki:"ruler_remote_write_url"`
+	RulerRemoteWriteURL             string                       `loki:"ruler_remote_write_url,url"`
 	RulerRemoteWriteTimeout         time.Duration                `loki:"ruler_remote_write_timeout"`
 	RulerRemoteWriteHeaders         map[string]string            `loki:"ruler_remote_write_headers,secret"`
 	RulerRemoteWriteRelabelConfigs  []RelabelConfig              `loki:"ruler_remote_write_relabel_configs"`
@@ -173,25 +174,49 @@ type RelabelConfig struct {
 // RemoteWriteConfig overrides one named remote-write client of the ruler. Zero fields keep the ruler's own.
 type RemoteWriteConfig struct {
 	Name                string            `loki:"name"`
-	URL                 string            `loki:"url"`
+	URL                 string            `loki:"url,url"`
 	RemoteTimeout       time.Duration     `loki:"remote_timeout"`
 	Headers             map[string]string `loki:"headers,secret"`
 	WriteRelabelConfigs []RelabelConfig   `loki:"write_relabel_configs"`
-	BasicAuthUser       string            `loki:"basic_auth.username"`
-	BasicAuthPassword   string            `loki:"basic_auth.password,secret"`
-	BearerToken         string            `loki:"bearer_token,secret"`
+	BasicAuth           BasicAuth         `loki:"basic_auth"`
+	Authorization       Authorization     `loki:"authorization"`
 }
 
-// AlertManagerConfig overrides the Alertmanager that the ruler notifies.
+// BasicAuth is a user and a password for HTTP.
+type BasicAuth struct {
+	Username     string `loki:"username"`
+	Password     string `loki:"password,secret"`
+	PasswordFile string `loki:"password_file"`
+}
+
+// Authorization is the Authorization header of HTTP; the type is Bearer unless it is set.
+type Authorization struct {
+	Type            string `loki:"type"`
+	Credentials     string `loki:"credentials,secret"`
+	CredentialsFile string `loki:"credentials_file"`
+}
+
+// AlertManagerConfig overrides the Alertmanager that the ruler notifies. Zero fields keep the ruler's own.
 type AlertManagerConfig struct {
-	AlertmanagerURL             string        `loki:"alertmanager_url"`
-	EnableV2                    bool          `loki:"enable_alertmanager_v2"`
-	Discovery                   bool          `loki:"enable_alertmanager_discovery"`
-	RefreshInterval             time.Duration `loki:"alertmanager_refresh_interval"`
-	NotificationQueueCapacity   int           `loki:"notification_queue_capacity"`
-	NotificationTimeout         time.Duration `loki:"notification_timeout"`
-	ClientBasicAuthUsername     string        `loki:"alertmanager_client.basic_auth_username"`
-	ClientBasicAuthPassword     string        `loki:"alertmanager_client.basic_auth_password,secret"`
-	ClientBearerCredentials     string        `loki:"alertmanager_client.credentials,secret"`
-	ClientTLSInsecureSkipVerify bool          `loki:"alertmanager_client.tls_insecure_skip_verify"`
+	AlertmanagerURL           string             `loki:"alertmanager_url,url"`
+	EnableV2                  bool               `loki:"enable_alertmanager_v2"`
+	Discovery                 bool               `loki:"enable_alertmanager_discovery"`
+	RefreshInterval           time.Duration      `loki:"alertmanager_refresh_interval"`
+	NotificationQueueCapacity int                `loki:"notification_queue_capacity"`
+	NotificationTimeout       time.Duration      `loki:"notification_timeout"`
+	Client                    AlertManagerClient `loki:"alertmanager_client"`
+}
+
+// AlertManagerClient says how the ruler speaks to an Alertmanager.
+type AlertManagerClient struct {
+	BasicAuthUsername     string `loki:"basic_auth_username"`
+	BasicAuthPassword     string `loki:"basic_auth_password,secret"`
+	Type                  string `loki:"type"`
+	Credentials           string `loki:"credentials,secret"`
+	CredentialsFile       string `loki:"credentials_file"`
+	TLSCAPath             string `loki:"tls_ca_path"`
+	TLSCertPath           string `loki:"tls_cert_path"`
+	TLSKeyPath            string `loki:"tls_key_path"`
+	TLSServerName         string `loki:"tls_server_name"`
+	TLSInsecureSkipVerify bool   `loki:"tls_insecure_skip_verify"`
 }
