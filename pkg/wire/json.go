@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"unicode/utf16"
@@ -191,11 +192,29 @@ func (s *scanner) unescape(from, at int) ([]byte, error) {
 			}
 			dst, i = dst+utf8.EncodeRune(b[dst:], r), i+n
 		default:
-			b[dst], dst, i = c, dst+1, i+1
+			dst, i = moveRun(b, dst, i)
 		}
 	}
 	s.i = from - 1
 	return nil, s.fail("string without end")
+}
+
+// moveRun moves bytes from i on down to dst, up to the next quote or backslash, eight at a time: what it writes over is
+// read before.
+func moveRun(b []byte, dst, i int) (int, int) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); dst, i = dst+8, i+8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^('"'*ones), x^('\\'*ones)
+		if ((quote-ones)&^quote|(slash-ones)&^slash)&highs != 0 {
+			break
+		}
+		binary.LittleEndian.PutUint64(b[dst:], x)
+	}
+	for ; i < len(b) && b[i] != '"' && b[i] != '\\'; dst, i = dst+1, i+1 {
+		b[dst] = b[i]
+	}
+	return dst, i
 }
 
 // escapes are the bytes behind a backslash that stand for one byte.
@@ -240,6 +259,14 @@ func hex4(b []byte) rune {
 		r = r<<4 | rune(c)
 	}
 	return r
+}
+
+// text reads a string, or the text of another scalar.
+func (s *scanner) text() ([]byte, error) {
+	if s.peek() == '"' {
+		return s.str()
+	}
+	return s.literal()
 }
 
 // literal reads a number, true, false or null and returns its text.

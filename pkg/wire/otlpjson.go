@@ -206,14 +206,6 @@ func (s *otlpJSON) values(f func() error) error {
 	})
 }
 
-// text reads a number, or a string that holds one.
-func (s *otlpJSON) text() ([]byte, error) {
-	if s.peek() == '"' {
-		return s.str()
-	}
-	return s.literal()
-}
-
 func (s *otlpJSON) number(wanted string, parse func(text []byte) bool) error {
 	s.peek()
 	at := s.i

@@ -177,8 +177,8 @@ func (d *jsonDecoder) nanoseconds() (int64, error) {
 	var err error
 	d.peek()
 	at := d.i
-	if d.lenient && d.peek() != '"' {
-		text, err = d.literal()
+	if d.lenient {
+		text, err = d.text()
 	} else {
 		text, err = d.str()
 	}
@@ -274,13 +274,11 @@ func (d *jsonDecoder) oldMember(key []byte) (err error) {
 	return err
 }
 
-// oldTime reads a time in RFC 3339 or, for clients that mix the forms, in nanoseconds.
+// oldTime reads a time in RFC 3339 or, for clients that mix the forms, in nanoseconds, as a string or as a number.
 func (d *jsonDecoder) oldTime() (int64, error) {
-	if d.peek() != '"' {
-		return d.nanoseconds()
-	}
+	d.peek()
 	at := d.i
-	text, err := d.str()
+	text, err := d.text()
 	if err != nil {
 		return 0, err
 	}
