@@ -30,7 +30,11 @@ func snappySum(b []byte) uint32 {
 }
 
 // appendSnappy writes the frames itself rather than through a writer, which would copy everything twice.
+// An empty stream has no bytes at all, as other writers leave it when nothing is written.
 func appendSnappy(dst, src []byte) []byte {
+	if len(src) == 0 {
+		return dst
+	}
 	dst = grow(dst, len(snappyMagic)+len(src)+len(src)/snappyBlock*8+8)
 	dst = append(dst, snappyMagic...)
 	for len(src) > 0 {
@@ -54,7 +58,7 @@ func appendSnappy(dst, src []byte) []byte {
 
 // decompressSnappy decodes frame by frame straight behind dst.
 func decompressSnappy(dst, src []byte, maxSize int) ([]byte, error) {
-	if len(src) < len(snappyMagic) || string(src[:len(snappyMagic)]) != snappyMagic {
+	if len(src) > 0 && (len(src) < len(snappyMagic) || string(src[:len(snappyMagic)]) != snappyMagic) {
 		return dst, errors.New("no stream identifier")
 	}
 	begin := len(dst)

@@ -120,6 +120,8 @@ func decompressReader(e Encoding, dst, src []byte, maxSize int) ([]byte, error) 
 		pool = &gzipReaders
 	case Flate:
 		pool = &flateReaders
+	case Zstd:
+		pool = &zstdReaders
 	}
 	r := pool.Get().(*reader)
 	r.in.Reset(src)
@@ -128,10 +130,7 @@ func decompressReader(e Encoding, dst, src []byte, maxSize int) ([]byte, error) 
 		err = errors.New("bytes behind the end of the stream")
 	}
 	r.in.Reset(nil)
-	// A decoder that failed may be in any state: it is left to the collector.
-	if err == nil {
-		pool.Put(r)
-	}
+	pool.Put(r)
 	return out, err
 }
 

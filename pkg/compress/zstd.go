@@ -1,7 +1,9 @@
 package compress
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -26,27 +28,34 @@ var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 	return d
 })
 
-// decompressZstd decodes into dst's room and doubles it as long as it is too small. Data that is worth storing fits at
-// once; what is decoded again is a foreign frame of extreme density, or a bomb.
+// decompressZstd decodes into dst's room at once, which is the way of all data whose size the caller knew. What is larger
+// is decoded as a stream, so that memory grows with what comes out.
 func decompressZstd(dst, src []byte, maxSize int) ([]byte, error) {
 	if len(src) == 0 {
 		return dst, errors.New("empty stream")
 	}
-	for {
-		room := cap(dst) - len(dst)
-		out, err := zstdDecoder().DecodeAll(src, dst[:len(dst):len(dst)+min(room, maxSize)])
-		if err == nil {
-			if len(out)-len(dst) > maxSize {
-				return dst, ErrTooLarge
-			}
-			return out, nil
-		}
-		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-			return dst, err
-		}
-		if room >= maxSize {
-			return dst, ErrTooLarge
-		}
-		dst = grow(dst, min(max(2*room, 1024), maxSize))
+	room := cap(dst) - len(dst)
+	out, err := zstdDecoder().DecodeAll(src, dst[:len(dst):len(dst)+min(room, maxSize)])
+	if err == nil {
+		return out, nil
 	}
+	if room >= maxSize && errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		return dst, ErrTooLarge
+	}
+	// Whatever else it was may be a lack of room as well: the stream tells.
+	return decompressReader(Zstd, dst, src, maxSize)
 }
+
+// maxWindow is the largest window of a zstd stream that is read: more than any level of the usual writers has.
+const maxWindow = 64 << 20
+
+var zstdReaders = sync.Pool{New: func() any {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		panic("BUG: zstd reader options: " + err.Error())
+	}
+	return &reader{dec: z, reset: func(src *bytes.Reader) error { return z.Reset(streamOf{src}) }}
+}}
+
+// streamOf hides the length of a reader: with it the decoder would decode everything at once.
+type streamOf struct{ io.Reader }
