@@ -170,7 +170,8 @@ func millis(sel logql.Selection) (from, through int64) {
 }
 
 // LabelNames returns the label names of the matching streams, sorted, each once. From schema v11 on all streams of a day
-// count; before, those that have a chunk within the interval.
+// count, but as in Loki only those that have each matcher's label, even if the matcher accepts the empty string; before, those
+// that have a chunk within the interval.
 func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error) {
 	var exact, daily []schema.Span
 	for _, span := range spans {
@@ -188,12 +189,14 @@ func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selec
 	for i := range series {
 		addNames(names, series[i].Labels)
 	}
+	q := queryOf(sel)
+	q.present = true
 	found := make([]map[string]struct{}, len(daily))
 	err = s.forTables(ctx, tenant, daily, func(ctx context.Context, i int, v *tableView) error {
 		sets, err := v.sets(ctx)
 		found[i] = make(map[string]struct{})
 		for _, set := range sets {
-			set.labelNames(queryOf(sel), found[i])
+			set.labelNames(q, found[i])
 		}
 		return err
 	})

@@ -10,7 +10,7 @@ import (
 type query struct {
 	matchers []*labels.Matcher
 	// present asks for streams that have each matcher's label, also where the matcher accepts the empty string. Label
-	// values with a selector are looked up so: the rows of a label that a stream lacks cannot speak for it.
+	// names and values with a selector are looked up so: the rows of a label that a stream lacks cannot speak for it.
 	present                bool
 	shardIndex, shardCount uint64
 }
