@@ -2,9 +2,9 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/syntax"
@@ -16,101 +16,81 @@ type Params struct {
 	// Text is the query as written, for errors and the query log.
 	Text string
 	Expr syntax.Expr
-	// Start and End bound a log query as [Start, End); a metric query is evaluated at Start, Start+Step, ... up to and
-	// including End. Instant evaluates a metric query at End only and yields a Vector or a Scalar.
+	// Start and End bound a log query as [Start, End), and if they are equal it asks for that very instant; a metric query
+	// is evaluated at Start, Start+Step, ... up to and including End. Instant evaluates a metric query at End only and
+	// yields a Vector or a Scalar.
 	Start, End int64
 	Instant    bool
 	// Step is that of a metric range query; Interval thins out a log query.
 	Step, Interval time.Duration
 	Direction      model.Direction
-	// Limit is the most entries that a log query returns.
+	// Limit is the most entries that a log query returns; zero means all.
 	Limit int
 	// Categorize keeps the labels of a log query's entries apart by origin.
 	Categorize bool
 }
 
-// Value is what a query yields: Streams, Matrix, Vector or Scalar.
-type Value interface{ Type() string }
-
-// LogStream is a label set of the result and its entries in the query's direction.
-type LogStream struct {
-	Labels  labels.Labels
-	Entries []LogEntry
-}
-
-// LogEntry is one line of a result. Metadata and Parsed are filled only with Params.Categorize.
-type LogEntry struct {
-	Timestamp        int64
-	Line             string
-	Metadata, Parsed labels.Labels
-}
-
-// Point is a sample; T is in milliseconds.
-type Point struct {
-	T int64
-	V float64
-}
-
-// Series is a label set of a metric result and its samples in ascending order of time.
-type Series struct {
-	Labels labels.Labels
-	Points []Point
-}
-
-type (
-	// Streams is the result of a log query.
-	Streams []LogStream
-	// Matrix is the result of a metric range query, sorted by labels unless the query sorts.
-	Matrix []Series
-	// Vector is the result of an instant metric query: each series has one point.
-	Vector []Series
-	// Scalar is the result of an instant query without series.
-	Scalar Point
-)
-
-// Type returns the result type as the HTTP API writes it.
-func (Streams) Type() string { return "streams" }
-
-// Type returns the result type as the HTTP API writes it.
-func (Matrix) Type() string { return "matrix" }
-
-// Type returns the result type as the HTTP API writes it.
-func (Vector) Type() string { return "vector" }
-
-// Type returns the result type as the HTTP API writes it.
-func (Scalar) Type() string { return "scalar" }
-
-// Stats counts what a query touched.
-type Stats struct {
-	Streams, ChunksOpened, BlocksDecompressed int64
-	// BytesProcessed and LinesProcessed count what was decompressed and walked (or searched).
-	BytesProcessed, LinesProcessed int64
-	// PostFilterLines counts the lines that passed the pipeline.
-	PostFilterLines, MetadataBytesProcessed int64
-	EntriesReturned                         int64
-	ExecTime                                time.Duration
-}
-
-// Result is a value with the statistics and warnings of its query.
-type Result struct {
-	Value    Value
-	Stats    Stats
-	Warnings []string
-}
-
 // Limits bound one query; zero means no bound.
 type Limits struct {
-	MaxSeries      int
-	MaxBytesRead   int64
-	MaxMemory      int64
+	// MaxSeries is the most series that a metric query returns.
+	MaxSeries int
+	// MaxBytesRead is the most bytes of decompressed blocks that a query reads.
+	MaxBytesRead int64
+	// MaxMemory is the most bytes that a query holds in series, samples and entries.
+	MaxMemory int64
+	// MaxParallelism is the most goroutines that work on blocks; there are never more than cores.
 	MaxParallelism int
 }
 
-// Engine evaluates queries over a Source.
+// Engine evaluates queries over a Source. Its zero value is ready, and it is safe for concurrent use.
 type Engine struct{}
 
+// query is one run.
+type query struct {
+	src     logql.Source
+	p       Params
+	lim     Limits
+	acct    account
+	workers int
+	openers int
+}
+
+// maxOpeners bounds the pieces that one query opens at a time.
+const maxOpeners = 32
+
 // Run evaluates p over src. It starts as many goroutines as lim allows and returns when all have ended; a cancelled
-// context stops them at the next block.
+// context stops them at the next block. Errors for which IsBadQuery holds are the query's own fault.
 func (e *Engine) Run(ctx context.Context, src logql.Source, p Params, lim Limits) (Result, error) {
-	panic("skeleton")
+	started := time.Now()
+	q := &query{src: src, p: p, lim: lim, workers: runtime.GOMAXPROCS(0)}
+	if lim.MaxParallelism > 0 {
+		q.workers = min(q.workers, lim.MaxParallelism)
+	}
+	q.openers = min(4*q.workers, maxOpeners)
+	q.acct.lim = lim
+	value, err := q.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // whatever else went wrong went wrong because of it
+	}
+	if err != nil {
+		return Result{Stats: q.acct.stats(started)}, err
+	}
+	return Result{Value: value, Stats: q.acct.stats(started)}, nil
+}
+
+func (q *query) run(ctx context.Context) (Value, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	switch expr := q.p.Expr.(type) {
+	case *syntax.LogQuery:
+		if q.p.Instant {
+			return nil, ErrInstantLog
+		}
+		return q.runLog(ctx, expr)
+	case syntax.SampleExpr:
+		return q.runMetric(ctx, expr)
+	default:
+		return nil, fmt.Errorf("cannot evaluate %T", q.p.Expr)
+	}
 }

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/model"
+)
+
+// account counts what a query reads and holds, and says when that is too much.
+type account struct {
+	lim Limits
+
+	memory                      atomic.Int64
+	streams, chunks, blocks     atomic.Int64
+	bytes, lines, passed, pairs atomic.Int64
+	returned                    int64
+}
+
+// load decompresses the block into the batch and counts its bytes.
+func (a *account) load(b *chunk.Batch, blk *chunk.Block) error {
+	if err := b.Load(blk); err != nil {
+		return err
+	}
+	a.blocks.Add(1)
+	read := a.bytes.Add(int64(len(b.Buf)))
+	if a.lim.MaxBytesRead > 0 && read > a.lim.MaxBytesRead {
+		return queryErrorf(ErrMaxBytesRead, "%s (limit: %d bytes); consider adding more specific stream selectors or reduce the time range of the query",
+			ErrMaxBytesRead, a.lim.MaxBytesRead)
+	}
+	return nil
+}
+
+// hold counts bytes that stay in memory until the query ends; a negative number gives them back.
+func (a *account) hold(n int64) error {
+	held := a.memory.Add(n)
+	if a.lim.MaxMemory > 0 && n > 0 && held > a.lim.MaxMemory {
+		return queryErrorf(ErrMaxMemory, "%s (limit: %d bytes); consider aggregating by fewer labels, a longer step or a shorter time range",
+			ErrMaxMemory, a.lim.MaxMemory)
+	}
+	return nil
+}
+
+func (a *account) stats(started time.Time) Stats {
+	return Stats{
+		Streams: a.streams.Load(), ChunksOpened: a.chunks.Load(), BlocksDecompressed: a.blocks.Load(),
+		BytesProcessed: a.bytes.Load(), LinesProcessed: a.lines.Load(),
+		PostFilterLines: a.passed.Load(), MetadataBytesProcessed: a.pairs.Load(),
+		EntriesReturned: a.returned, ExecTime: time.Since(started),
+	}
+}
+
+// labelBytes is about how many bytes a label set takes.
+func labelBytes(l labels.Labels) int64 { return int64(l.ByteSize()) + 16 }
+
+// metaBytes is the length of an entry's metadata.
+func metaBytes(meta []model.Pair) int64 {
+	n := 0
+	for _, p := range meta {
+		n += len(p.Name) + len(p.Value)
+	}
+	return int64(n)
+}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"logstore/pkg/logql/pipeline"
+	"logstore/pkg/logql/syntax"
+)
+
+// Errors of a query. All of them are the query's own fault; so are those of parsing and those that wrap ErrPipeline.
+var (
+	// ErrInstantLog is returned for a log query with Params.Instant.
+	ErrInstantLog = errors.New("log queries are not supported as an instant query type, please change your query to a range query type")
+	// ErrPipeline is wrapped by errors that stages leave in an entry of a metric query, and by stages that cannot be compiled.
+	ErrPipeline = errors.New("pipeline error")
+	// ErrMaxSeries is wrapped by the error for more series than Limits.MaxSeries.
+	ErrMaxSeries = errors.New("maximum number of series reached for a single query")
+	// ErrMaxBytesRead is wrapped by the error for more bytes than Limits.MaxBytesRead.
+	ErrMaxBytesRead = errors.New("the query would read too many bytes")
+	// ErrMaxMemory is wrapped by the error for more memory than Limits.MaxMemory.
+	ErrMaxMemory = errors.New("the query needs too much memory")
+	// ErrManyToMany is wrapped by the error for a binary operation that finds several partners for a series.
+	ErrManyToMany = errors.New("many-to-many matching not allowed")
+	// ErrDuplicateSeries is wrapped by the error for a result that has one label set twice.
+	ErrDuplicateSeries = errors.New("the same label set twice")
+	// ErrStep is wrapped by the error for a metric range query without a step above zero.
+	ErrStep = errors.New("the step must be above zero")
+)
+
+// IsBadQuery reports whether the query itself is to blame: the answer would be the same at another time or place.
+func IsBadQuery(err error) bool {
+	for _, sentinel := range []error{
+		ErrInstantLog, ErrPipeline, ErrMaxSeries, ErrMaxBytesRead, ErrMaxMemory, ErrManyToMany, ErrDuplicateSeries, ErrStep,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	var parse *syntax.ParseError
+	var entry *pipeline.Error
+	return errors.As(err, &parse) || errors.As(err, &entry)
+}
+
+// queryError is an error with a text of its own that is one of the sentinels.
+type queryError struct {
+	sentinel error
+	text     string
+}
+
+func (e *queryError) Error() string { return e.text }
+func (e *queryError) Unwrap() error { return e.sentinel }
+
+func queryErrorf(sentinel error, format string, args ...any) error {
+	return &queryError{sentinel: sentinel, text: fmt.Sprintf(format, args...)}
+}
+
+// entryError is the error for an entry that a stage failed on.
+func entryError(err error) error {
+	return &queryError{sentinel: ErrPipeline, text: err.Error()}
+}
+
+// buildError is the error for a pipeline that cannot be compiled.
+func buildError(err error) error {
+	return &queryError{sentinel: ErrPipeline, text: "parse error : " + err.Error()}
+}

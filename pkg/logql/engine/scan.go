@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/model"
+)
+
+// scan is a range aggregation under way.
+type scan struct {
+	q       *query
+	plan    *rangePlan
+	buckets *buckets
+}
+
+// opened is a piece that is being opened.
+type opened struct {
+	stream *stream
+	// next is the first instant of the stream's next piece; the largest one if there is none.
+	next  int64
+	done  chan struct{}
+	chunk *chunk.Chunk
+	err   error
+}
+
+// maxBatched is how many entries of small blocks go to a worker at once.
+const maxBatched = 4096
+
+// run reads all that the plan needs and returns the series of all workers.
+func (s *scan) run(ctx context.Context) (*seriesSet, error) {
+	first, last := s.buckets.span()
+	streams, err := s.q.selectStreams(ctx, s.plan.agg.Query.Matchers, model.Interval{Start: first, End: last + 1}, s.buckets.touches)
+	if err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	openings := make(chan *opened, s.q.openers)
+	tasks := make(chan []task, 2*s.q.workers)
+	workers := make([]*worker, s.q.workers)
+	g.Go(func() error {
+		defer close(openings)
+		return s.open(ctx, g, streams, openings)
+	})
+	g.Go(func() error {
+		defer close(tasks)
+		return s.assemble(ctx, openings, tasks)
+	})
+	for i := range workers {
+		w := newWorker(s)
+		workers[i] = w
+		g.Go(func() error { return w.run(ctx, tasks) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	set := &workers[0].series
+	for _, w := range workers[1:] {
+		if err := s.q.acct.hold(set.merge(&w.series)); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+// open begins to open pieces, stream by stream. The channel's length bounds those that are open and not yet assembled.
+func (s *scan) open(ctx context.Context, g *errgroup.Group, streams []*stream, openings chan<- *opened) error {
+	for _, st := range streams {
+		for i, p := range st.pieces {
+			o := &opened{stream: st, next: math.MaxInt64, done: make(chan struct{})}
+			if i+1 < len(st.pieces) {
+				o.next = st.pieces[i+1].first
+			}
+			select {
+			case openings <- o:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			g.Go(func() error {
+				defer close(o.done)
+				o.chunk, o.err = p.Open(ctx)
+				return o.err
+			})
+		}
+	}
+	return nil
+}
+
+// assemble makes tasks of what was opened.
+func (s *scan) assemble(ctx context.Context, openings <-chan *opened, tasks chan<- []task) error {
+	var batch []task
+	entries := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		select {
+		case tasks <- batch:
+			batch, entries = nil, 0
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	emit := func(t task) error {
+		batch = append(batch, t)
+		for _, b := range t.blocks {
+			entries += b.block.Entries
+		}
+		if entries >= maxBatched || len(batch) >= maxBatched/16 {
+			return flush()
+		}
+		return nil
+	}
+	var a *assembler
+	for o := range openings {
+		select {
+		case <-o.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if o.err != nil {
+			return o.err
+		}
+		s.q.acct.chunks.Add(1)
+		if a == nil || a.stream != o.stream {
+			a = &assembler{stream: o.stream, low: math.MinInt64}
+		}
+		a.add(o.chunk, s.buckets.touches)
+		if err := a.advance(o.next, emit); err != nil {
+			return err
+		}
+	}
+	return flush()
+}
+
+// errorsAreSwallowed: absent plans only ask whether there are entries.
+func (s *scan) swallow() bool { return s.plan.absent }
+
+// newMatrix evaluates the windows of the series.
+func (s *scan) evaluate(set *seriesSet) (*matrix, error) {
+	m := newMatrix(len(s.buckets.from))
+	if err := s.q.acct.hold(int64(len(set.list)) * int64(m.steps) * columnBytes); err != nil {
+		return nil, err
+	}
+	for _, series := range set.list {
+		c := m.newColumn(series.labels)
+		series.store.evaluate(s.buckets, c.values, c.has)
+		if s.plan.scale != 1 {
+			for k := range c.values {
+				c.values[k] *= s.plan.scale
+			}
+		}
+		if slices.Contains(c.has, true) {
+			m.columns = append(m.columns, c)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/logql/pipeline"
+)
+
+// rangeSeries is one series of a range aggregation.
+type rangeSeries struct {
+	labels labels.Labels
+	hash   uint64
+	store  store
+	// sum is the store of an additive plan.
+	sum *cellStore[float64]
+}
+
+// seriesSet finds series by their labels.
+type seriesSet struct {
+	list   []*rangeSeries
+	byHash map[uint64][]*rangeSeries
+}
+
+// seriesBytes is about what a series takes besides its labels and cells.
+const seriesBytes = 256
+
+// get returns the series of the labels, or makes it with newStore. grown is the memory that this took.
+func (s *seriesSet) get(l labels.Labels, newStore func() store) (series *rangeSeries, grown int64) {
+	hash := l.Hash()
+	for _, r := range s.byHash[hash] {
+		if labels.Equal(r.labels, l) {
+			return r, 0
+		}
+	}
+	r := &rangeSeries{labels: l, hash: hash, store: newStore()}
+	r.sum, _ = r.store.(*cellStore[float64])
+	s.insert(r)
+	return r, labelBytes(l) + seriesBytes
+}
+
+func (s *seriesSet) insert(r *rangeSeries) {
+	if s.byHash == nil {
+		s.byHash = map[uint64][]*rangeSeries{}
+	}
+	s.list = append(s.list, r)
+	s.byHash[r.hash] = append(s.byHash[r.hash], r)
+}
+
+// merge takes over the series of another set, which must not be used any more.
+func (s *seriesSet) merge(other *seriesSet) (grown int64) {
+next:
+	for _, o := range other.list {
+		for _, r := range s.byHash[o.hash] {
+			if labels.Equal(r.labels, o.labels) {
+				grown += r.store.merge(o.store)
+				continue next
+			}
+		}
+		s.insert(o)
+	}
+	return grown
+}
+
+// binding is what a worker knows of a stream.
+type binding struct {
+	stream *stream
+	pipe   *pipeline.Stream
+	// last is the latest Result and its series, byResult are others: a Result's address stands for its labels.
+	last       *pipeline.Result
+	lastSeries *rangeSeries
+	byResult   map[*pipeline.Result]*rangeSeries
+}
+
+// maxRemembered bounds the Results that a binding remembers; when there are more, all are forgotten.
+const maxRemembered = 1 << 14

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/logql"
+	"logstore/pkg/model"
+)
+
+// tenantLabel tells the tenant of a series in a query of several tenants.
+const tenantLabel = "__tenant_id__"
+
+// stream is a stream of the Source without pieces that are not needed.
+type stream struct {
+	labels labels.Labels
+	tenant string
+	// pieces are ordered by their first instant.
+	pieces []piece
+}
+
+// piece is a piece and its bounds.
+type piece struct {
+	logql.Piece
+	first, last int64
+}
+
+// selectStreams asks the Source for streams and drops pieces that hold the same entries as another one or that keep
+// refuses by their bounds.
+func (q *query) selectStreams(ctx context.Context, matchers []*labels.Matcher, span model.Interval, keep func(first, last int64) bool) ([]*stream, error) {
+	found, err := q.src.Select(ctx, logql.Selection{Matchers: matchers, Interval: span})
+	if err != nil {
+		return nil, err
+	}
+	streams := make([]*stream, 0, len(found))
+	for _, f := range found {
+		s := &stream{labels: f.Labels, tenant: f.Tenant, pieces: make([]piece, 0, len(f.Pieces))}
+		for _, p := range f.Pieces {
+			if first, last := p.Bounds(); span.Overlaps(first, last) && keep(first, last) {
+				s.pieces = append(s.pieces, piece{p, first, last})
+			}
+		}
+		s.pieces = dropRepeats(s.pieces)
+		if len(s.pieces) > 0 {
+			streams = append(streams, s)
+		}
+	}
+	q.acct.streams.Add(int64(len(streams)))
+	return streams, nil
+}
+
+// dropRepeats orders the pieces and leaves one of each key.
+func dropRepeats(pieces []piece) []piece {
+	if len(pieces) < 2 {
+		return pieces
+	}
+	seen := make(map[string]bool, len(pieces))
+	pieces = slices.DeleteFunc(pieces, func(p piece) bool {
+		key := p.Key()
+		repeat := key != "" && seen[key]
+		seen[key] = true
+		return repeat
+	})
+	slices.SortStableFunc(pieces, func(a, b piece) int {
+		switch {
+		case a.first < b.first:
+			return -1
+		case a.first > b.first:
+			return 1
+		}
+		return 0
+	})
+	return pieces
+}
+
+// withTenant returns the labels with the tenant of the stream, if it has one.
+func (s *stream) withTenant(l labels.Labels) labels.Labels {
+	if s.tenant == "" {
+		return l
+	}
+	b := labels.NewBuilder(l)
+	b.Set(tenantLabel, s.tenant)
+	return b.Labels()
+}

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"math"
+	"slices"
+
+	"logstore/pkg/chunk"
+)
+
+// task is a part of a stream that one worker reads: entries with low < ts <= high of the blocks. Tasks of one stream do
+// not share entries, so several blocks are in one task only where they overlap in time and may hold the same entries.
+type task struct {
+	stream    *stream
+	blocks    []span
+	low, high int64
+}
+
+// span is a block and its bounds.
+type span struct {
+	block       *chunk.Block
+	first, last int64
+}
+
+// assembler makes tasks of the blocks of one stream, whose pieces are opened in the order of their first instants.
+type assembler struct {
+	stream *stream
+	// pending are the blocks that are not in tasks yet, or only a part of which is, by their first instant.
+	pending []span
+	// low is the instant up to which entries are in tasks.
+	low int64
+}
+
+// maxTogether is how many overlapping blocks make one task: a longer chain of them is cut in time, and blocks at the cut
+// are read twice.
+const maxTogether = 32
+
+// add takes the blocks of an opened piece that keep accepts.
+func (a *assembler) add(c *chunk.Chunk, keep func(first, last int64) bool) {
+	for i := range c.Blocks {
+		b := &c.Blocks[i]
+		if b.Entries > 0 && keep(b.MinTime, b.MaxTime) {
+			a.pending = append(a.pending, span{b, b.MinTime, b.MaxTime})
+		}
+	}
+	slices.SortStableFunc(a.pending, func(x, y span) int { return compareInts(x.first, y.first) })
+}
+
+// advance emits tasks for all that ends before frontier: no piece to come holds anything before it. The frontier behind
+// the last piece is the largest instant.
+func (a *assembler) advance(frontier int64, emit func(task) error) error {
+	for len(a.pending) > 0 {
+		n, last := a.chain()
+		if n > maxTogether {
+			if cut, ok := a.cut(frontier); ok {
+				if err := emit(a.split(cut)); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if last >= frontier && frontier != math.MaxInt64 {
+			return nil
+		}
+		if err := emit(task{a.stream, slices.Clone(a.pending[:n]), a.low, math.MaxInt64}); err != nil {
+			return err
+		}
+		a.pending = a.pending[n:]
+		a.low = math.MinInt64
+	}
+	return nil
+}
+
+// chain returns how many of the pending blocks overlap, each one with some before it, and their last instant.
+func (a *assembler) chain() (n int, last int64) {
+	last = a.pending[0].last
+	for n = 1; n < len(a.pending) && a.pending[n].first <= last; n++ {
+		last = max(last, a.pending[n].last)
+	}
+	return n, last
+}
+
+// cut returns an instant at which a chain that is too long may be cut.
+func (a *assembler) cut(frontier int64) (int64, bool) {
+	for _, s := range a.pending[maxTogether:] {
+		if cut := s.first - 1; cut > a.low && cut >= a.pending[0].first {
+			return cut, cut < frontier
+		}
+	}
+	return 0, false
+}
+
+// split takes the entries up to the cut out of the pending blocks.
+func (a *assembler) split(cut int64) task {
+	t := task{stream: a.stream, low: a.low, high: cut}
+	rest := a.pending[:0:0]
+	for _, s := range a.pending {
+		if s.first <= cut {
+			t.blocks = append(t.blocks, s)
+		}
+		if s.last > cut {
+			rest = append(rest, s)
+		}
+	}
+	a.pending, a.low = rest, cut
+	return t
+}

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Value is what a query yields: Streams, Matrix, Vector or Scalar.
+type Value interface{ Type() string }
+
+// LogStream is a label set of the result and its entries in the query's direction.
+type LogStream struct {
+	Labels  labels.Labels
+	Entries []LogEntry
+}
+
+// LogEntry is one line of a result. Metadata and Parsed are filled only with Params.Categorize.
+type LogEntry struct {
+	Timestamp        int64
+	Line             string
+	Metadata, Parsed labels.Labels
+}
+
+// Point is a sample; T is in milliseconds.
+type Point struct {
+	T int64
+	V float64
+}
+
+// Series is a label set of a metric result and its samples in ascending order of time.
+type Series struct {
+	Labels labels.Labels
+	Points []Point
+}
+
+type (
+	// Streams is the result of a log query, sorted by labels.
+	Streams []LogStream
+	// Matrix is the result of a metric range query, sorted by labels.
+	Matrix []Series
+	// Vector is the result of an instant metric query: each series has one point. It is sorted by labels, unless the query
+	// is a sort, topk or bottomk.
+	Vector []Series
+	// Scalar is the result of an instant query without series.
+	Scalar Point
+)
+
+// Type returns the result type as the HTTP API writes it.
+func (Streams) Type() string { return "streams" }
+
+// Type returns the result type as the HTTP API writes it.
+func (Matrix) Type() string { return "matrix" }
+
+// Type returns the result type as the HTTP API writes it.
+func (Vector) Type() string { return "vector" }
+
+// Type returns the result type as the HTTP API writes it.
+func (Scalar) Type() string { return "scalar" }
+
+// Stats counts what a query touched.
+type Stats struct {
+	Streams, ChunksOpened, BlocksDecompressed int64
+	// BytesProcessed and LinesProcessed count what was decompressed and walked (or searched).
+	BytesProcessed, LinesProcessed int64
+	// PostFilterLines counts the lines that passed the pipeline.
+	PostFilterLines, MetadataBytesProcessed int64
+	EntriesReturned                         int64
+	ExecTime                                time.Duration
+}
+
+// Result is a value with the statistics and warnings of its query.
+type Result struct {
+	Value    Value
+	Stats    Stats
+	Warnings []string
+}
