@@ -1,0 +1,182 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/limits"
+	"logstore/pkg/logql/engine"
+	"logstore/pkg/model"
+	"logstore/pkg/querier"
+	"logstore/pkg/wire"
+)
+
+// Config holds the settings of the HTTP surface.
+type Config struct {
+	// AuthEnabled takes the tenant from X-Scope-OrgID; otherwise every request is the tenant "fake".
+	AuthEnabled bool
+	// PathPrefix goes before every path.
+	PathPrefix string
+	// Push says how bodies of pushes are read and how large they may be.
+	Push wire.Options
+	// CompressResponses gzips large answers for clients that accept it.
+	CompressResponses bool
+	// LogRequests logs every request at level info instead of debug.
+	LogRequests bool
+}
+
+// DefaultConfig holds Loki's defaults.
+var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20, Lenient: true}, CompressResponses: true}
+
+// Querier is what the read endpoints ask; *querier.Querier is one.
+type Querier interface {
+	Query(ctx context.Context, p engine.Params) (engine.Result, error)
+	LabelNames(ctx context.Context, r querier.LabelRequest) ([]string, error)
+	LabelValues(ctx context.Context, name string, r querier.LabelRequest) ([]string, error)
+	DetectedFields(ctx context.Context, p engine.Params, limit int) ([]querier.Field, error)
+	DetectedFieldValues(ctx context.Context, p engine.Params, name string, limit int) ([]string, error)
+	DetectedLabels(ctx context.Context, r querier.LabelRequest) ([]querier.DetectedLabel, error)
+	Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error)
+}
+
+// BuildInfo describes the binary.
+type BuildInfo struct {
+	Version   string `json:"version"`
+	Revision  string `json:"revision"`
+	Branch    string `json:"branch"`
+	BuildUser string `json:"buildUser"`
+	BuildDate string `json:"buildDate"`
+	GoVersion string `json:"goVersion"`
+}
+
+// Deps are what the handlers call.
+type Deps struct {
+	// Push stores a decoded push for the tenant of the context.
+	Push    func(ctx context.Context, req *wire.PushRequest) error
+	Querier Querier
+	Limits  *limits.Overrides
+	// Flush starts flushing everything in memory and returns at once.
+	Flush func()
+	// Ready returns nil when pushes and queries are served, else the reason why not.
+	Ready func() error
+	// Services returns the state of each part by name.
+	Services func() map[string]string
+	// WriteConfig writes the effective configuration as YAML; mode is "", "defaults" or "diff". Secrets are left out.
+	WriteConfig func(w io.Writer, mode string) error
+	LogLevel    *slog.LevelVar
+	Build       BuildInfo
+	Logger      *slog.Logger
+	Registerer  prometheus.Registerer
+	Gatherer    prometheus.Gatherer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// API serves HTTP. It is safe for concurrent use.
+type API struct {
+	cfg     Config
+	deps    Deps
+	mux     *http.ServeMux
+	metrics *metrics
+}
+
+// New returns the handler of all routes.
+func New(cfg Config, deps Deps) *API {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	a := &API{cfg: cfg, deps: deps, mux: http.NewServeMux(), metrics: newMetrics(deps.Registerer)}
+	a.writeRoutes()
+	a.readRoutes()
+	a.operationRoutes()
+	return a
+}
+
+// Handler returns the HTTP handler.
+func (a *API) Handler() http.Handler { return a }
+
+// ServeHTTP serves one request. Paths are matched as they are, without cleaning, since a redirect would turn a POST into
+// a GET.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(a.cfg.PathPrefix, "/"))
+	if !ok || strings.Contains(path, "//") {
+		http.NotFound(w, r)
+		return
+	}
+	if path != r.URL.Path {
+		r = r.Clone(r.Context())
+		r.URL.Path = path
+		r.URL.RawPath = strings.TrimPrefix(r.URL.RawPath, strings.TrimSuffix(a.cfg.PathPrefix, "/"))
+	}
+	a.observe(w, r, a.mux)
+}
+
+// handlerFunc answers a request or returns the error to answer with.
+type handlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// tenantRoute serves a path for one tenant: without one the answer is 401.
+func (a *API) tenantRoute(path string, h handlerFunc, methods ...string) {
+	for _, m := range methods {
+		a.mux.Handle(m+" "+path, a.withTenant(a.withErrors(h)))
+	}
+}
+
+// openRoute serves a path that needs no tenant.
+func (a *API) openRoute(path string, h handlerFunc, methods ...string) {
+	for _, m := range methods {
+		a.mux.Handle(m+" "+path, a.withErrors(h))
+	}
+}
+
+func (a *API) writeRoutes() {
+	a.tenantRoute("/loki/api/v1/push", a.push, http.MethodPost)
+	a.tenantRoute("/api/prom/push", a.push, http.MethodPost)
+	a.tenantRoute("/otlp/v1/logs", a.pushOTLP, http.MethodPost)
+	a.tenantRoute("/v1/logs", a.pushOTLP, http.MethodPost)
+}
+
+func (a *API) readRoutes() {
+	read := func(path string, h handlerFunc) {
+		a.tenantRoute(path, a.withForm(a.withGzip(h)), http.MethodGet, http.MethodPost)
+	}
+	read("/loki/api/v1/query_range", a.queryRange)
+	read("/loki/api/v1/query", a.queryInstant)
+	read("/loki/api/v1/labels", a.labelNames)
+	read("/loki/api/v1/label", a.labelNames)
+	read("/loki/api/v1/label/{name}/values", a.labelValues)
+	read("/loki/api/v1/series", a.series)
+	read("/loki/api/v1/detected_labels", a.detectedLabels)
+	read("/loki/api/v1/detected_fields", a.detectedFields)
+	read("/loki/api/v1/detected_field/{name}/values", a.detectedFieldValues)
+	read("/api/prom/query", a.legacyQuery)
+	read("/api/prom/label", a.legacyLabelNames)
+	read("/api/prom/label/{name}/values", a.legacyLabelValues)
+	read("/api/prom/series", a.series)
+	a.openRoute("/loki/api/v1/format_query", a.withForm(a.formatQuery), http.MethodGet, http.MethodPost)
+}
+
+func (a *API) operationRoutes() {
+	a.openRoute("/{$}", a.index, http.MethodGet)
+	a.openRoute("/ready", a.ready, http.MethodGet)
+	a.openRoute("/services", a.services, http.MethodGet)
+	a.openRoute("/config", a.config, http.MethodGet)
+	a.openRoute("/loki/api/v1/status/buildinfo", a.buildInfo, http.MethodGet)
+	a.openRoute("/log_level", a.logLevel, http.MethodGet, http.MethodPost)
+	a.openRoute("/flush", a.flush, http.MethodGet, http.MethodPost)
+	a.mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(a.deps.Registerer,
+		promhttp.HandlerFor(a.deps.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	a.mux.HandleFunc("/debug/pprof/", pprof.Index)
+	a.mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	a.mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	a.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	a.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+}

@@ -1,0 +1,9 @@
+// Package api is all of HTTP: routes, parameters, encodings, status codes and pages. It owns no data: app hands it what
+// it calls (Deps), and every handler is a few lines between a parsed request and an encoded answer.
+//
+// The surface is Loki's, as spec'd by its documentation and by what it answers: paths are exact, failures are plain text
+// without an envelope, times are nanoseconds, seconds or RFC 3339, and forms may come in the query string or the body.
+//
+// Files: api.go holds the routes, middleware.go what surrounds every handler, params.go the parameters, errors.go the
+// mapping from errors to status codes; the rest is one file per group of endpoints.
+package api

@@ -1,0 +1,236 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/limits"
+	"logstore/pkg/logql"
+	"logstore/pkg/logql/engine"
+	"logstore/pkg/logql/syntax"
+	"logstore/pkg/model"
+	"logstore/pkg/tenant"
+)
+
+// Errors of a query. The HTTP API maps them to status codes.
+var (
+	// ErrLimit is wrapped by every error that names a limit which the request exceeds.
+	ErrLimit = errors.New("limit exceeded")
+	// ErrTimeout is returned when a query ran longer than query_timeout.
+	ErrTimeout = errors.New("query timed out")
+)
+
+// Config holds the querier's settings; limits of tenants are in package limits.
+type Config struct {
+	// MultiTenantQueries allows "a|b" in X-Scope-OrgID.
+	MultiTenantQueries bool
+	// AlignStep rounds start and end of metric range queries down to multiples of the step.
+	AlignStep bool
+	// MaxConcurrent bounds the goroutines of one query.
+	MaxConcurrent int
+	// MaxMemory bounds the bytes that one query may hold; zero means no bound.
+	MaxMemory int64
+	// LogLongerThan logs queries that took longer; zero logs none and a negative value all.
+	LogLongerThan time.Duration
+}
+
+// DefaultConfig holds Loki's defaults.
+var DefaultConfig = Config{MaxConcurrent: 4, MaxMemory: 1 << 30}
+
+// Validate reports the first impossible setting.
+func (c Config) Validate() error {
+	if c.MaxConcurrent < 1 {
+		return fmt.Errorf("querier.max_concurrent must be at least 1, not %d", c.MaxConcurrent)
+	}
+	return nil
+}
+
+// Deps are what a Querier works with.
+type Deps struct {
+	// Sources are asked in this order: those that hold the newest entries first.
+	Sources    []logql.Source
+	Limits     *limits.Overrides
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Querier answers queries. It is safe for concurrent use.
+type Querier struct {
+	cfg     Config
+	source  union
+	limits  *limits.Overrides
+	engine  *engine.Engine
+	logger  *slog.Logger
+	metrics *metrics
+	now     func() time.Time
+}
+
+// New returns a querier over the sources.
+func New(cfg Config, deps Deps) (*Querier, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	now := deps.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Querier{
+		cfg: cfg, source: deps.Sources, limits: deps.Limits, engine: &engine.Engine{},
+		logger: deps.Logger, metrics: newMetrics(deps.Registerer), now: now,
+	}, nil
+}
+
+// Query evaluates p for the tenant or tenants of the context.
+func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, error) {
+	ids, err := q.tenantIDs(ctx)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	lim := q.strictest(ids)
+	if err := checkQuery(&p, lim, q.now()); err != nil {
+		return engine.Result{}, err
+	}
+	if q.cfg.AlignStep {
+		align(&p)
+	}
+	if lim.QueryTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(lim.QueryTimeout), ErrTimeout)
+		defer cancel()
+	}
+	start := q.now()
+	res, err := q.engine.Run(ctx, q.sourceOf(ids), p, q.engineLimits(lim))
+	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
+		err = fmt.Errorf("%w after %s (limit query_timeout)", ErrTimeout, time.Duration(lim.QueryTimeout))
+	}
+	q.observe(ctx, p, res, err, q.now().Sub(start))
+	return res, err
+}
+
+// align rounds a metric range query down to the step, counted from 1970, so that a moving window asks for the same
+// points again.
+func align(p *engine.Params) {
+	if _, ok := p.Expr.(syntax.SampleExpr); !ok || p.Instant || p.Step <= 0 {
+		return
+	}
+	step := int64(p.Step)
+	p.Start -= mod(p.Start, step)
+	p.End -= mod(p.End, step)
+}
+
+func mod(a, b int64) int64 {
+	m := a % b
+	if m < 0 {
+		m += b
+	}
+	return m
+}
+
+func (q *Querier) engineLimits(lim *limits.Limits) engine.Limits {
+	return engine.Limits{
+		MaxSeries:      lim.MaxQuerySeries,
+		MaxBytesRead:   int64(lim.MaxQuerierBytesRead),
+		MaxMemory:      q.cfg.MaxMemory,
+		MaxParallelism: parallelism(q.cfg.MaxConcurrent, lim.MaxQueryParallelism),
+	}
+}
+
+func parallelism(concurrent, limit int) int {
+	if limit > 0 && limit < concurrent {
+		return limit
+	}
+	return concurrent
+}
+
+func (q *Querier) tenantIDs(ctx context.Context) ([]string, error) {
+	ids, err := tenant.IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) > 1 && !q.cfg.MultiTenantQueries {
+		return nil, tenant.ErrTooManyOrgIDs
+	}
+	return ids, nil
+}
+
+func (q *Querier) sourceOf(ids []string) logql.Source {
+	if len(ids) == 1 {
+		return q.source
+	}
+	return tenants{source: q.source, ids: ids}
+}
+
+// LabelRequest asks for names, values or series. Matchers may be empty.
+type LabelRequest struct {
+	Matchers []*labels.Matcher
+	Interval model.Interval
+}
+
+func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Context, logql.Source, func(), error) {
+	ids, err := q.tenantIDs(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lim := q.strictest(ids)
+	if err := checkInterval(&r.Interval, lim, q.now()); err != nil {
+		return nil, nil, nil, err
+	}
+	cancel := func() {}
+	if lim.QueryTimeout > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(lim.QueryTimeout), ErrTimeout)
+	}
+	if len(ids) == 1 {
+		ctx = tenant.Inject(ctx, ids[0])
+	}
+	return ctx, q.sourceOf(ids), cancel, nil
+}
+
+// LabelNames returns the label names within the interval, sorted.
+func (q *Querier) LabelNames(ctx context.Context, r LabelRequest) ([]string, error) {
+	ctx, src, cancel, err := q.labelSource(ctx, &r)
+	if err != nil || r.Interval.Empty() {
+		return nil, err
+	}
+	defer cancel()
+	return src.LabelNames(ctx, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
+}
+
+// LabelValues returns the values of one label within the interval, sorted.
+func (q *Querier) LabelValues(ctx context.Context, name string, r LabelRequest) ([]string, error) {
+	ctx, src, cancel, err := q.labelSource(ctx, &r)
+	if err != nil || r.Interval.Empty() {
+		return nil, err
+	}
+	defer cancel()
+	return src.LabelValues(ctx, name, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
+}
+
+// Series returns the label sets that match any of the selectors, sorted, each once. No selector means all.
+func (q *Querier) Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error) {
+	r := LabelRequest{Interval: interval}
+	ctx, src, cancel, err := q.labelSource(ctx, &r)
+	if err != nil || r.Interval.Empty() {
+		return nil, err
+	}
+	defer cancel()
+	if len(selectors) == 0 {
+		selectors = [][]*labels.Matcher{nil}
+	}
+	var all []labels.Labels
+	for _, matchers := range selectors {
+		series, err := src.Series(ctx, logql.Selection{Matchers: matchers, Interval: r.Interval})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, series...)
+	}
+	return distinct(all), nil
+}
