@@ -48,6 +48,9 @@ type otlpDecoder struct {
 	now   int64
 
 	resource otlpResource
+	// attrs and records are the arenas of a resource's attributes (but for nested ones) and records.
+	attrs   []otlpAttr
+	records []otlpRecord
 
 	// labels are those of the resource, own those of one record.
 	labels, own []labels.Label
@@ -63,6 +66,9 @@ type otlpDecoder struct {
 
 var otlpPool = sync.Pool{New: func() any { return &otlpDecoder{byText: map[string]int32{}} }}
 
+// maxPooledRecords bounds the arenas that go back to the pool.
+const maxPooledRecords = 1 << 16
+
 // DecodeOTLP decodes an uncompressed OTLP logs request by the rules of a tenant. Records without any time get now, in
 // nanoseconds. The request aliases b; with JSON b is changed.
 func (r *PushRequest) DecodeOTLP(b []byte, isJSON bool, rules *limits.OTLPRules, now int64) error {
@@ -76,13 +82,15 @@ func (r *PushRequest) DecodeOTLP(b []byte, isJSON bool, rules *limits.OTLPRules,
 	}
 	d.r, d.rules = nil, nil
 	d.clear()
-	otlpPool.Put(d)
+	if cap(d.records) <= maxPooledRecords {
+		otlpPool.Put(d)
+	}
 	return err
 }
 
 // clear lets go of everything that aliases a body.
 func (d *otlpDecoder) clear() {
-	d.resource = otlpResource{}
+	d.begin()
 	clear(d.labels[:cap(d.labels)])
 	clear(d.own[:cap(d.own)])
 	clear(d.base[:cap(d.base)])
@@ -117,8 +125,16 @@ func (d *otlpDecoder) emit() error {
 		}
 	}
 	d.cut(first)
-	d.resource.attrs, d.resource.scopes = nil, nil
 	return nil
+}
+
+// begin makes room for the next resource.
+func (d *otlpDecoder) begin() {
+	clear(d.resource.scopes)
+	clear(d.attrs)
+	clear(d.records)
+	d.resource.attrs, d.resource.scopes = nil, d.resource.scopes[:0]
+	d.attrs, d.records = d.attrs[:0], d.records[:0]
 }
 
 // place puts an attribute where its action says. A map becomes one pair for each leaf.
@@ -128,8 +144,8 @@ func (d *otlpDecoder) place(action limits.OTLPAction, prefix string, a *otlpAttr
 	}
 	name := d.r.cleanPath(prefix, a.key)
 	if a.value.kind == otlpMap {
-		for i := range a.value.attrs {
-			set, meta = d.place(action, name, &a.value.attrs[i], set, meta)
+		for i := range a.value.attrs() {
+			set, meta = d.place(action, name, &a.value.kids.attrs[i], set, meta)
 		}
 		return set, meta
 	}

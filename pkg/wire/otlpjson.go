@@ -13,10 +13,11 @@ import (
 // hexadecimal.
 type otlpJSON struct {
 	scanner
+	d *otlpDecoder
 }
 
 func (d *otlpDecoder) decodeJSON(b []byte) error {
-	s := otlpJSON{scanner{b: b}}
+	s := otlpJSON{scanner: scanner{b: b}, d: d}
 	if s.peek() == 0 && s.i == len(b) {
 		return errors.New("EOF")
 	}
@@ -24,7 +25,7 @@ func (d *otlpDecoder) decodeJSON(b []byte) error {
 		switch string(key) {
 		case "resourceLogs", "resource_logs":
 			return s.list(func() error {
-				d.resource = otlpResource{}
+				d.begin()
 				if err := s.resource(&d.resource); err != nil {
 					return err
 				}
@@ -61,7 +62,7 @@ func (s *otlpJSON) resource(res *otlpResource) error {
 		case "resource":
 			return s.message(func(key []byte) error {
 				if string(key) == "attributes" {
-					return s.attrs(&res.attrs)
+					return s.topAttrs(&res.attrs)
 				}
 				return s.skip()
 			})
@@ -81,10 +82,13 @@ func (s *otlpJSON) scopeLogs(scope *otlpScope) error {
 		case "scope":
 			return s.scope(scope)
 		case "logRecords", "log_records":
-			return s.list(func() error {
-				scope.records = append(scope.records, otlpRecord{})
-				return s.record(&scope.records[len(scope.records)-1])
+			d, from := s.d, len(s.d.records)
+			err := s.list(func() error {
+				d.records = append(d.records, otlpRecord{})
+				return s.record(&d.records[len(d.records)-1])
 			})
+			scope.records = d.records[from:len(d.records):len(d.records)]
+			return err
 		}
 		return s.skip()
 	})
@@ -98,7 +102,7 @@ func (s *otlpJSON) scope(scope *otlpScope) error {
 		case "version":
 			scope.version, err = s.str()
 		case "attributes":
-			err = s.attrs(&scope.attrs)
+			err = s.topAttrs(&scope.attrs)
 		case "droppedAttributesCount", "dropped_attributes_count":
 			scope.dropped, err = s.uint32()
 		default:
@@ -122,7 +126,7 @@ func (s *otlpJSON) record(rec *otlpRecord) error {
 		case "body":
 			err = s.value(&rec.body)
 		case "attributes":
-			err = s.attrs(&rec.attrs)
+			err = s.topAttrs(&rec.attrs)
 		case "droppedAttributesCount", "dropped_attributes_count":
 			rec.dropped, err = s.uint32()
 		case "flags":
@@ -136,6 +140,14 @@ func (s *otlpJSON) record(rec *otlpRecord) error {
 		}
 		return err
 	})
+}
+
+// topAttrs reads attributes into the arena.
+func (s *otlpJSON) topAttrs(attrs *[]otlpAttr) error {
+	d, from := s.d, len(s.d.attrs)
+	err := s.attrs(&d.attrs)
+	*attrs = d.attrs[from:len(d.attrs):len(d.attrs)]
+	return err
 }
 
 func (s *otlpJSON) attrs(attrs *[]otlpAttr) error {
@@ -176,16 +188,16 @@ func (s *otlpJSON) value(v *otlpValue) error {
 			*v = otlpValue{kind: otlpBytes}
 			v.text, err = s.base64()
 		case "arrayValue", "array_value":
-			*v = otlpValue{kind: otlpArray}
+			*v = otlpValue{kind: otlpArray, kids: new(otlpKids)}
 			return s.values(func() error {
-				v.array = append(v.array, otlpValue{})
-				return s.value(&v.array[len(v.array)-1])
+				v.kids.array = append(v.kids.array, otlpValue{})
+				return s.value(&v.kids.array[len(v.kids.array)-1])
 			})
 		case "kvlistValue", "kvlist_value":
-			*v = otlpValue{kind: otlpMap}
+			*v = otlpValue{kind: otlpMap, kids: new(otlpKids)}
 			return s.message(func(key []byte) error {
 				if string(key) == "values" {
-					return s.attrs(&v.attrs)
+					return s.attrs(&v.kids.attrs)
 				}
 				return s.skip()
 			})

@@ -65,7 +65,7 @@ func (d *otlpDecoder) decodeProto(b []byte) error {
 		if tag != otlpTag1Bytes {
 			return nil
 		}
-		d.resource = otlpResource{}
+		d.begin()
 		if err := d.protoResource(data); err != nil {
 			return err
 		}
@@ -74,56 +74,66 @@ func (d *otlpDecoder) decodeProto(b []byte) error {
 }
 
 func (d *otlpDecoder) protoResource(b []byte) error {
-	return eachField(b, func(tag, _ uint64, data []byte) error {
+	return eachField(b, func(tag, _ uint64, data []byte) (err error) {
 		switch tag {
 		case otlpTag1Bytes:
-			return eachField(data, func(tag, _ uint64, data []byte) (err error) {
-				if tag == otlpTag1Bytes {
-					d.resource.attrs, err = protoAttr(d.resource.attrs, data, 0)
-				}
-				return err
-			})
+			d.resource.attrs, err = d.protoAttrs(data, otlpTag1Bytes)
 		case otlpTag2Bytes:
-			scope, err := protoScopeLogs(data)
-			d.resource.scopes = append(d.resource.scopes, scope)
-			return err
-		}
-		return nil
-	})
-}
-
-func protoScopeLogs(b []byte) (s otlpScope, err error) {
-	err = eachField(b, func(tag, _ uint64, data []byte) error {
-		switch tag {
-		case otlpTag1Bytes:
-			return s.proto(data)
-		case otlpTag2Bytes:
-			s.records = append(s.records, otlpRecord{})
-			return s.records[len(s.records)-1].proto(data)
-		}
-		return nil
-	})
-	return s, err
-}
-
-func (s *otlpScope) proto(b []byte) error {
-	return eachField(b, func(tag, num uint64, data []byte) (err error) {
-		switch tag {
-		case otlpTag1Bytes:
-			s.name = data
-		case otlpTag2Bytes:
-			s.version = data
-		case otlpTag3Bytes:
-			s.attrs, err = protoAttr(s.attrs, data, 0)
-		case otlpTag4Varint:
-			s.dropped = uint32(num)
+			d.resource.scopes = append(d.resource.scopes, otlpScope{})
+			err = d.protoScopeLogs(&d.resource.scopes[len(d.resource.scopes)-1], data)
 		}
 		return err
 	})
 }
 
-func (rec *otlpRecord) proto(b []byte) error {
-	return eachField(b, func(tag, num uint64, data []byte) (err error) {
+// protoAttrs decodes the attributes of a message, which have the tag wanted there.
+func (d *otlpDecoder) protoAttrs(b []byte, wanted uint64) ([]otlpAttr, error) {
+	from := len(d.attrs)
+	err := eachField(b, func(tag, _ uint64, data []byte) (err error) {
+		if tag == wanted {
+			d.attrs, err = protoAttr(d.attrs, data, 0)
+		}
+		return err
+	})
+	return d.attrs[from:len(d.attrs):len(d.attrs)], err
+}
+
+func (d *otlpDecoder) protoScopeLogs(s *otlpScope, b []byte) error {
+	from := len(d.records)
+	err := eachField(b, func(tag, _ uint64, data []byte) error {
+		switch tag {
+		case otlpTag1Bytes:
+			return d.protoScope(s, data)
+		case otlpTag2Bytes:
+			d.records = append(d.records, otlpRecord{})
+			return d.protoRecord(&d.records[len(d.records)-1], data)
+		}
+		return nil
+	})
+	s.records = d.records[from:len(d.records):len(d.records)]
+	return err
+}
+
+func (d *otlpDecoder) protoScope(s *otlpScope, b []byte) (err error) {
+	if s.attrs, err = d.protoAttrs(b, otlpTag3Bytes); err != nil {
+		return err
+	}
+	return eachField(b, func(tag, num uint64, data []byte) error {
+		switch tag {
+		case otlpTag1Bytes:
+			s.name = data
+		case otlpTag2Bytes:
+			s.version = data
+		case otlpTag4Varint:
+			s.dropped = uint32(num)
+		}
+		return nil
+	})
+}
+
+func (d *otlpDecoder) protoRecord(rec *otlpRecord, b []byte) error {
+	from := len(d.attrs)
+	err := eachField(b, func(tag, num uint64, data []byte) (err error) {
 		switch tag {
 		case otlpTag1Fixed:
 			rec.time = num
@@ -134,7 +144,7 @@ func (rec *otlpRecord) proto(b []byte) error {
 		case otlpTag5Bytes:
 			err = rec.body.proto(data, 0)
 		case otlpTag6Bytes:
-			rec.attrs, err = protoAttr(rec.attrs, data, 0)
+			d.attrs, err = protoAttr(d.attrs, data, 0)
 		case otlpTag7Varint:
 			rec.dropped = uint32(num)
 		case otlpTag8Fixed32:
@@ -148,6 +158,8 @@ func (rec *otlpRecord) proto(b []byte) error {
 		}
 		return err
 	})
+	rec.attrs = d.attrs[from:len(d.attrs):len(d.attrs)]
+	return err
 }
 
 // protoAttr appends a KeyValue to attributes.
@@ -182,11 +194,11 @@ func (v *otlpValue) proto(b []byte, depth int) error {
 		case otlpTag4Fixed:
 			*v = otlpValue{kind: otlpDouble, num: num}
 		case otlpTag5Bytes:
-			*v = otlpValue{kind: otlpArray}
-			return v.protoArray(data, depth+1)
+			*v = otlpValue{kind: otlpArray, kids: new(otlpKids)}
+			return v.kids.protoArray(data, depth+1)
 		case otlpTag6Bytes:
-			*v = otlpValue{kind: otlpMap}
-			return v.protoMap(data, depth+1)
+			*v = otlpValue{kind: otlpMap, kids: new(otlpKids)}
+			return v.kids.protoMap(data, depth+1)
 		case otlpTag7Bytes:
 			*v = otlpValue{kind: otlpBytes, text: data}
 		}
@@ -194,20 +206,20 @@ func (v *otlpValue) proto(b []byte, depth int) error {
 	})
 }
 
-func (v *otlpValue) protoArray(b []byte, depth int) error {
+func (k *otlpKids) protoArray(b []byte, depth int) error {
 	return eachField(b, func(tag, _ uint64, data []byte) error {
 		if tag != otlpTag1Bytes {
 			return nil
 		}
-		v.array = append(v.array, otlpValue{})
-		return v.array[len(v.array)-1].proto(data, depth)
+		k.array = append(k.array, otlpValue{})
+		return k.array[len(k.array)-1].proto(data, depth)
 	})
 }
 
-func (v *otlpValue) protoMap(b []byte, depth int) error {
+func (k *otlpKids) protoMap(b []byte, depth int) error {
 	return eachField(b, func(tag, _ uint64, data []byte) (err error) {
 		if tag == otlpTag1Bytes {
-			v.attrs, err = protoAttr(v.attrs, data, depth)
+			k.attrs, err = protoAttr(k.attrs, data, depth)
 		}
 		return err
 	})

@@ -29,9 +29,29 @@ type otlpValue struct {
 	// num is the bits of a bool, an integer or a double.
 	num uint64
 	// text is a string, or the content of bytes.
-	text  []byte
+	text []byte
+	// kids are the elements of an array or a map; nil if there are none.
+	kids *otlpKids
+}
+
+// otlpKids is apart from otlpValue to keep that small: few values have any.
+type otlpKids struct {
 	array []otlpValue
 	attrs []otlpAttr
+}
+
+func (v *otlpValue) array() []otlpValue {
+	if v.kids == nil {
+		return nil
+	}
+	return v.kids.array
+}
+
+func (v *otlpValue) attrs() []otlpAttr {
+	if v.kids == nil {
+		return nil
+	}
+	return v.kids.attrs
 }
 
 // otlpAttr is a KeyValue.
@@ -98,15 +118,15 @@ func appendJSON(dst []byte, v *otlpValue) []byte {
 		return append(dst, '"')
 	case otlpArray:
 		dst = append(dst, '[')
-		for i := range v.array {
+		for i := range v.array() {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendJSON(dst, &v.array[i])
+			dst = appendJSON(dst, &v.kids.array[i])
 		}
 		return append(dst, ']')
 	case otlpMap:
-		return appendJSONMap(dst, v.attrs)
+		return appendJSONMap(dst, v.attrs())
 	case otlpDouble:
 		if f := math.Float64frombits(v.num); math.IsNaN(f) || math.IsInf(f, 0) {
 			return append(appendFloat(append(dst, '"'), f), '"')
