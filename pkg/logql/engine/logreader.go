@@ -106,8 +106,9 @@ func (r *logReader) take(item logItem, limit int) bool {
 		if r.dupes.repeated(r.batch, i) {
 			continue
 		}
+		r.meta = r.meta[:0]
 		if r.batch.Meta != nil {
-			r.meta = r.batch.Metadata(i, r.meta[:0])
+			r.meta = r.batch.Metadata(i, r.meta)
 			r.run.q.acct.pairs.Add(metaBytes(r.meta))
 		}
 		line, res, ok := bound.Process(ts, r.batch.Line(i), r.meta)

@@ -77,7 +77,7 @@ func (e *evaluation) value(expr syntax.SampleExpr, m *matrix) (Value, error) {
 	return Matrix(series), nil
 }
 
-// sortVector orders the result of an instant query if its outermost function says how.
+// sortVector orders the result of an instant query by its values if the outermost function is a sort.
 func sortVector(expr syntax.SampleExpr, columns []*column) {
 	agg, ok := expr.(*syntax.VectorAggregation)
 	if !ok {
@@ -85,8 +85,8 @@ func sortVector(expr syntax.SampleExpr, columns []*column) {
 	}
 	sign := 1
 	switch agg.Op {
-	case syntax.OpSort, syntax.OpBottomK:
-	case syntax.OpSortDesc, syntax.OpTopK:
+	case syntax.OpSort:
+	case syntax.OpSortDesc:
 		sign = -1
 	default:
 		return

@@ -74,9 +74,9 @@ func quantile(q float64, values []float64) float64 {
 
 // counterRate is the value function of rate_counter: the increase of a counter that may begin anew at zero, per second.
 //
-// Other stores widen the increase to the whole window, up to half a gap between samples on either side, but the one whose
-// answers are the reference takes the gaps for a million times shorter than they are. What is left of the widening is
-// kept here, so that answers agree.
+// Like that of Prometheus it widens the increase beyond the samples, but the store whose answers are the reference does
+// so by the range in milliseconds where its samples' times are nanoseconds, and counts the range from the first sample
+// back. Little is left of the widening, and it is kept here so that answers agree.
 func counterRate(window []timed, start, end int64, _ []float64) float64 {
 	if len(window) < 2 {
 		return 0
@@ -88,5 +88,17 @@ func counterRate(window []timed, start, end int64, _ []float64) float64 {
 			increase += window[i-1].v
 		}
 	}
-	return increase / time.Duration(end-start).Seconds()
+	interval := time.Duration(end - start)
+	sampled := float64(last.ts - first.ts)
+	if sampled > 0 {
+		widen := float64(interval.Milliseconds())
+		if gap := sampled / float64(len(window)-1); widen >= gap*1.1 {
+			widen = gap / 2
+		}
+		if increase > 0 && first.v >= 0 {
+			widen = min(widen, sampled*first.v/increase) // a counter does not begin below zero
+		}
+		increase *= (sampled + widen) / sampled
+	}
+	return increase / interval.Seconds()
 }

@@ -40,7 +40,7 @@ type (
 	// Matrix is the result of a metric range query, sorted by labels.
 	Matrix []Series
 	// Vector is the result of an instant metric query: each series has one point. It is sorted by labels, unless the query
-	// is a sort, topk or bottomk.
+	// is a sort.
 	Vector []Series
 	// Scalar is the result of an instant query without series.
 	Scalar Point
