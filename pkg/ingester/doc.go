@@ -1,0 +1,26 @@
+// Package ingester holds the recent entries of streams in memory, safe by a write-ahead log, answers queries about
+// them, and flushes them as chunks to the store.
+//
+// Nouns. A stream is one label set of one tenant with a number of its own, never used twice. A run is a stretch of
+// entries of one stream in one push, encoded as a block has them, with an order number within its stream. A piece is a growing
+// or finished chunk in memory: blocks, the set of order numbers that it holds, and how far it got: open, closed, object
+// stored, indexed. A part is the not yet logged content of a piece, written compressed into the checkpoint log.
+//
+// Three logs (FORMAT.md). "data" has one record per push. "parts" has the checkpoints: what unflushed pieces still held in
+// old data segments, so that these can be removed. "marks" has the order numbers that were flushed. Replay reads marks,
+// parts and data in this order and takes each order number of a stream once: an entry is therefore never missing and never
+// there twice, whenever the process died. A run enters exactly one piece, a part holds whole runs, and a mark names whole
+// runs: that is the invariant that this rests on.
+//
+// A push is checked and encoded under the locks of its streams, written to the log with no lock held, and then
+// appended to the streams. Until it is appended its log segment is pinned. Pushes of one stream that run at the same
+// time may be appended in another order than they were logged; order numbers, not positions, say what is where.
+//
+// Caveats. Entries that are already in the log are not checked against limits again by a replay. A chunk whose object or index
+// rows could not be stored is tried again for ever and stays readable; what bounds memory then is the hard limit, beyond
+// which pushes are refused. A chunk that was stored and whose mark was lost by a crash comes back by the replay and is
+// stored once more: queries drop equal entries.
+//
+// Lock order: shard.mu, then stream.mu, then index.mu. The mutexes of the queues, of the pins and of the logs are leaves. No
+// lock is held over I/O or compression.
+package ingester

@@ -1,0 +1,258 @@
+package ingester
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/limits"
+	"logstore/pkg/model"
+	"logstore/pkg/schema"
+	"logstore/pkg/wal"
+	"logstore/pkg/wire"
+)
+
+// Store is where finished chunks go. Both calls may be repeated with the same arguments.
+type Store interface {
+	// PutObject stores a chunk object. It keeps no reference to the bytes.
+	PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error
+	// PutIndex writes the index rows of chunks whose objects are stored. When it returns nil, queries find them.
+	PutIndex(ctx context.Context, entries []schema.IndexEntry) error
+}
+
+// Deps are what an ingester needs of others.
+type Deps struct {
+	Store  Store
+	Limits *limits.Overrides
+	// Periods decide about the version of chunks.
+	Periods schema.Periods
+	// LocalStreams turns a tenant's limit of streams in the whole cluster into that of this member. nil: they are the same.
+	LocalStreams func(global int) int
+	// FS is where the logs are; nil: the file system.
+	FS       wal.FS
+	Registry prometheus.Registerer
+	Log      *slog.Logger
+}
+
+// State is where an ingester is in its life.
+type State int32
+
+// The states, in order.
+const (
+	// Starting: the log has not been replayed to its end. Neither pushes nor queries are answered.
+	Starting State = iota
+	// Running: everything is answered.
+	Running
+	// Stopping: pushes are refused, queries are answered, what is in memory is being flushed.
+	Stopping
+	// Stopped: Run has returned.
+	Stopped
+)
+
+func (s State) String() string {
+	return [...]string{"starting", "running", "stopping", "stopped"}[s]
+}
+
+// Errors of pushes and queries. All of them are wire.ErrUnavailable as well.
+var (
+	// ErrNotReady is returned before Run has replayed the log, and by pushes once it ends.
+	ErrNotReady = fmt.Errorf("%w: not running", wire.ErrUnavailable)
+	// ErrMemory is returned by pushes while entries take more memory than they may.
+	ErrMemory = fmt.Errorf("%w: memory limit of the ingester reached", wire.ErrUnavailable)
+	// ErrLog is returned by pushes that could not be written to the log; on a full disk it is a wal.ErrNoSpace too.
+	ErrLog = fmt.Errorf("%w: cannot write the log", wire.ErrUnavailable)
+)
+
+// Ingester holds the recent entries of all tenants. It is safe for concurrent use.
+type Ingester struct {
+	cfg     Config
+	store   Store
+	limits  *limits.Overrides
+	periods schema.Periods
+	local   func(int) int
+	log     *slog.Logger
+	metrics *metrics
+
+	// The logs; nil without one.
+	data, parts, marks *wal.Log
+
+	streams *streamMap
+	nextID  atomic.Uint64
+	seals   *sealQueue
+	flushes *flushQueue
+	rows    chan *piece
+	pins    pins
+	trim    trimmer
+	tails   observers
+
+	state atomic.Int32
+	// memory is what the builders hold, heads the part of it that is not compressed.
+	memory, heads atomic.Int64
+	// kick wakes the goroutine that relieves memory and the one that keeps the log short.
+	kickMemory, kickLog chan struct{}
+	// hand is where the search for memory to relieve goes on.
+	hand     int
+	progress progress
+}
+
+// New opens the logs and repairs their ends. It starts nothing and reads no records.
+func New(cfg Config, deps Deps) (*Ingester, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot configure the ingester: %w", err)
+	}
+	if err := deps.Periods.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot configure the ingester: %w", err)
+	}
+	i := &Ingester{
+		cfg: cfg.withDefaults(), store: deps.Store, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams,
+		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
+		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
+	}
+	if i.local == nil {
+		i.local = func(n int) int { return n }
+	}
+	i.pins.init()
+	fs := deps.FS
+	if fs == nil {
+		fs = wal.OS
+	}
+	if cfg.WALDir != "" {
+		if err := i.openLogs(fs); err != nil {
+			return nil, err
+		}
+	}
+	i.metrics = newMetrics(deps.Registry, i)
+	return i, nil
+}
+
+func (i *Ingester) openLogs(fs wal.FS) error {
+	for _, l := range []struct {
+		name string
+		size int64
+		log  **wal.Log
+	}{
+		{"data", i.cfg.WALSegmentSize, &i.data},
+		{"parts", i.cfg.WALSegmentSize / 4, &i.parts},
+		{"marks", max(i.cfg.WALSegmentSize/64, 4096), &i.marks},
+	} {
+		w, err := wal.Open(wal.Config{Dir: filepath.Join(i.cfg.WALDir, l.name), SegmentSize: max(l.size, 4096), Sync: i.cfg.WALSync}, fs)
+		if err != nil {
+			return fmt.Errorf("cannot open the log %q: %w", l.name, err)
+		}
+		for _, d := range w.Repairs() {
+			i.log.Warn("the log ended in a torn record, which was cut off", "file", d.File, "offset", d.Offset, "bytes", d.Length, "reason", d.Reason)
+		}
+		*l.log = w
+	}
+	i.trim.init(i)
+	return nil
+}
+
+// State returns where the ingester is in its life.
+func (i *Ingester) State() State { return State(i.state.Load()) }
+
+// Ready returns nil if the ingester answers everything, else the reason why not.
+func (i *Ingester) Ready() error {
+	switch s := i.State(); s {
+	case Running:
+		return nil
+	case Starting:
+		return fmt.Errorf("%w: %s", ErrNotReady, i.Progress())
+	default:
+		return fmt.Errorf("%w: %s", ErrNotReady, s)
+	}
+}
+
+// Run replays the log, then serves until ctx ends, then flushes if so configured. It returns when all it started has ended.
+// What could not be flushed in time stays in the log and is no error.
+func (i *Ingester) Run(ctx context.Context) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var sealers, flushers sync.WaitGroup
+	for range i.cfg.SealWorkers {
+		sealers.Go(i.runSealer)
+	}
+	for range i.cfg.ConcurrentFlushes {
+		flushers.Go(func() { i.runFlusher(work) })
+	}
+	flushers.Go(func() { i.runIndexer(work) })
+	flushers.Go(func() { i.runRetries(work) })
+
+	flushers.Go(func() { i.runMemory(work) })
+
+	err := i.replay(ctx)
+	if err == nil {
+		i.state.Store(int32(Running))
+		i.serve(ctx)
+	}
+	i.state.Store(int32(Stopping))
+	i.pins.close()
+	if err == nil && i.cfg.FlushOnShutdown && ctx.Err() != nil {
+		i.flushBeforeStop()
+	}
+	// Blocks that wait for compression need none any more: their entries are in the log.
+	i.seals.close()
+	sealers.Wait()
+	stopWork()
+	i.flushes.close()
+	flushers.Wait()
+	closing := i.closeLogs()
+	i.state.Store(int32(Stopped))
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		err = nil
+	}
+	return errors.Join(err, closing)
+}
+
+// serve runs what looks after the streams until ctx ends.
+func (i *Ingester) serve(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { i.runSweeper(ctx) })
+	if i.data != nil {
+		wg.Go(func() { i.runTrimmer(ctx) })
+	}
+	<-ctx.Done()
+	wg.Wait()
+}
+
+func (i *Ingester) flushBeforeStop() {
+	ctx, cancel := context.WithTimeout(context.Background(), i.cfg.ShutdownTimeout)
+	defer cancel()
+	begin := time.Now()
+	if err := i.FlushWait(ctx); err != nil {
+		i.log.Warn("not everything could be flushed before the stop; the rest stays in the log", "chunks", i.flushes.outstanding.Load(), "err", err)
+		return
+	}
+	i.log.Info("flushed everything before the stop", "duration", time.Since(begin))
+}
+
+func (i *Ingester) closeLogs() error {
+	if i.data == nil {
+		return nil
+	}
+	i.trimLogs()
+	return errors.Join(i.data.Close(), i.parts.Close(), i.marks.Close())
+}
+
+// newStream makes a stream with a number of its own. The labels are kept.
+func (i *Ingester) newStream(t *tenantState, lbls labels.Labels, hash uint64) *stream {
+	return &stream{id: i.nextID.Add(1), tenant: t, labels: lbls, hash: hash, newest: minTime}
+}
+
+// minTime is older than every entry, with room for the reject window.
+const minTime = -1 << 62
+
+func kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

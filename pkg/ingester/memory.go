@@ -1,0 +1,115 @@
+package ingester
+
+import (
+	"context"
+	"time"
+)
+
+// softLimit is the memory beyond which chunks are flushed early.
+func (i *Ingester) softLimit() int64 { return i.cfg.MemoryLimit / 4 * 3 }
+
+// runMemory relieves memory when it is told that there is too much of it in use.
+func (i *Ingester) runMemory(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-i.kickMemory:
+		case <-ctx.Done():
+			return
+		}
+		i.sealHeads(ctx)
+		i.closeForMemory()
+		// What was decided takes effect when workers and store get to it; a moment later is early enough to look again.
+		pause.Reset(20 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sealHeads cuts live blocks that are larger than the average until the uncompressed bytes are well below their limit.
+func (i *Ingester) sealHeads(ctx context.Context) {
+	over := i.heads.Load() - i.cfg.HeadLimit
+	if over <= 0 {
+		return
+	}
+	want := over + i.cfg.HeadLimit/4
+	live, count := i.liveHeads()
+	want -= i.heads.Load() - live // what is with the sealers already
+	if want <= 0 || count == 0 {
+		return
+	}
+	average := int(live / count)
+	for k := range shardCount {
+		if want <= 0 || i.seals.waitRoom(ctx, sealBacklog) != nil {
+			return
+		}
+		shard := (i.hand + k) % shardCount
+		i.streams.each(shard, func(s *stream) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			p := s.open
+			if p == nil || p.b.HeadSize() < average || want <= 0 {
+				return
+			}
+			want -= int64(p.b.HeadSize())
+			i.metrics.earlySeals.Inc()
+			i.cutLocked(p)
+			i.accountLocked(p)
+		})
+		if want <= 0 {
+			i.hand = shard + 1
+		}
+	}
+}
+
+// liveHeads returns the bytes and the number of live blocks.
+func (i *Ingester) liveHeads() (bytes, count int64) {
+	i.eachPiece(func(p *piece) {
+		if n := p.b.HeadSize(); p.state == pieceOpen && n > 0 {
+			bytes += int64(n)
+			count++
+		}
+	})
+	return bytes, count
+}
+
+// closeForMemory closes chunks that are larger than the average until what is left is well below the limit.
+func (i *Ingester) closeForMemory() {
+	used := i.memory.Load()
+	if used <= i.softLimit() {
+		return
+	}
+	var open, count, closed int64
+	i.eachPiece(func(p *piece) {
+		if p.state == pieceOpen {
+			open += p.memory
+			count++
+		} else {
+			closed += p.memory
+		}
+	})
+	want := used - closed - i.cfg.MemoryLimit/2
+	if want <= 0 || count == 0 {
+		return
+	}
+	average := open / count
+	for k := range shardCount {
+		shard := (i.hand + k) % shardCount
+		i.streams.each(shard, func(s *stream) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if p := s.open; p != nil && p.memory >= average && want > 0 {
+				want -= p.memory
+				i.closeLocked(s, reasonMemory)
+			}
+		})
+		if want <= 0 {
+			i.hand = shard + 1
+			return
+		}
+	}
+}

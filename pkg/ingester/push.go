@@ -1,0 +1,316 @@
+package ingester
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"encoding/binary"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/limits"
+	"logstore/pkg/model"
+	"logstore/pkg/wal"
+	"logstore/pkg/wire"
+)
+
+const (
+	// sealBacklog is how many bytes may wait for compression before pushes wait.
+	sealBacklog = 48 << 20
+	// maxPooledRecord bounds the buffers that are kept for the next push.
+	maxPooledRecord = 8 << 20
+)
+
+// pushState is the memory of one push.
+type pushState struct {
+	enc      runEncoder
+	items    []pushItem
+	refusals []wire.Refusal
+	pairs    []model.Pair
+}
+
+// pushItem is a stream of a push that has entries to append.
+type pushItem struct {
+	s *stream
+	// index is that of the pushed stream; runs lo to hi of the encoder are its entries.
+	index, lo, hi int
+}
+
+var pushStates = sync.Pool{New: func() any { return new(pushState) }}
+
+func (ps *pushState) release() {
+	clear(ps.items)
+	clear(ps.refusals)
+	clear(ps.pairs[:cap(ps.pairs)])
+	ps.items, ps.refusals, ps.enc.runs = ps.items[:0], ps.refusals[:0], ps.enc.runs[:0]
+	if cap(ps.enc.buf) > maxPooledRecord {
+		ps.enc.buf = nil
+	}
+	pushStates.Put(ps)
+}
+
+// Push stores the entries of checked streams. When it returns nil they are in the log and in the next query's answer. A
+// *wire.RefusedError names entries that were not taken; all others are then stored as well. After any other error nothing
+// is known to be stored.
+func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Stream) error {
+	if i.State() != Running {
+		return fmt.Errorf("%w: %s", ErrNotReady, i.State())
+	}
+	if err := i.checkMemory(); err != nil {
+		return err
+	}
+	if err := i.seals.waitRoom(ctx, sealBacklog); err != nil {
+		return err
+	}
+	ps := pushStates.Get().(*pushState)
+	defer ps.release()
+	t := i.streams.tenant(tenant)
+	if t == nil {
+		t = i.streams.tenantOrNew(strings.Clone(tenant))
+	}
+	i.encode(ps, t, streams)
+	seg, err := i.logPush(ps)
+	if err != nil {
+		i.unpin(ps)
+		return err
+	}
+	i.appendPush(ps, seg)
+	i.pins.release(seg)
+	i.tails.notify(tenant, streams)
+	if len(ps.refusals) > 0 {
+		return &wire.RefusedError{Refusals: append([]wire.Refusal(nil), ps.refusals...)}
+	}
+	return nil
+}
+
+func (i *Ingester) checkMemory() error {
+	if used := i.memory.Load(); used > i.cfg.MemoryLimit {
+		kick(i.kickMemory)
+		i.metrics.memoryRefused.Inc()
+		return fmt.Errorf("%w: %d bytes of entries wait to be flushed, memory_limit is %d", ErrMemory, used, i.cfg.MemoryLimit)
+	}
+	return nil
+}
+
+// encode checks the entries of all streams and writes those that are taken into the record. Streams of items are pinned.
+func (i *Ingester) encode(ps *pushState, t *tenantState, streams []wire.Stream) {
+	ps.enc.buf = append(ps.enc.buf[:0], make([]byte, wal.HeaderSize)...)
+	ps.enc.buf = append(ps.enc.buf, recordPush)
+	lim := i.limits.For(t.name)
+	now := time.Now().UnixNano()
+	for k := range streams {
+		in := &streams[k]
+		if len(in.Entries) == 0 {
+			continue
+		}
+		s := i.pinStream(t, in, lim)
+		if s == nil {
+			size := 0
+			for e := range in.Entries {
+				size += in.Entries[e].Size()
+			}
+			ps.refusals = append(ps.refusals, wire.Refusal{Stream: k, Kind: wire.StreamLimit, Labels: in.Text,
+				Entries: len(in.Entries), Bytes: size, Total: len(in.Entries)})
+			continue
+		}
+		// pinStream returned with the stream locked.
+		lo := len(ps.enc.runs)
+		refused := s.encodeLocked(&ps.enc, in, k, lim, i.cfg.MaxChunkAge/2, now)
+		if lo == len(ps.enc.runs) {
+			s.pins--
+		}
+		s.mu.Unlock()
+		ps.refusals = append(ps.refusals, refused...)
+		if lo < len(ps.enc.runs) {
+			ps.items = append(ps.items, pushItem{s: s, index: k, lo: lo, hi: len(ps.enc.runs)})
+		}
+	}
+}
+
+// pinStream finds or makes the stream and returns it locked and pinned; nil if the tenant may have no more streams.
+func (i *Ingester) pinStream(t *tenantState, in *wire.Stream, lim *limits.Limits) *stream {
+	for {
+		s := i.streams.find(t, in.Hash, in.Labels)
+		if s == nil {
+			var ok bool
+			s, ok = i.streams.add(i.newStream(t, in.Labels, in.Hash), func() bool {
+				if n := t.streams.Add(1); i.tooMany(n, lim) {
+					t.streams.Add(-1)
+					return false
+				}
+				i.metrics.streamsCreated.Inc()
+				return true
+			})
+			if !ok {
+				return nil
+			}
+		}
+		s.mu.Lock()
+		if !s.dead.Load() {
+			s.pins++
+			return s
+		}
+		s.mu.Unlock()
+	}
+}
+
+// tooMany reports whether n streams are more than the tenant may have here.
+func (i *Ingester) tooMany(n int64, lim *limits.Limits) bool {
+	if l := lim.MaxLocalStreamsPerUser; l > 0 && n > int64(l) {
+		return true
+	}
+	l := lim.MaxGlobalStreamsPerUser
+	return l > 0 && n > int64(i.local(l))
+}
+
+// logPush writes the record and returns its segment, which is pinned.
+func (i *Ingester) logPush(ps *pushState) (uint64, error) {
+	if len(ps.items) == 0 {
+		// Nothing was taken; zero is never a segment that anybody waits for.
+		return 0, i.pins.pin(0)
+	}
+	if i.data == nil {
+		return 0, i.pins.pin(0)
+	}
+	body := len(ps.enc.buf)
+	seg := i.data.Segment()
+	for {
+		if err := i.pins.pin(seg); err != nil {
+			return 0, err
+		}
+		ps.enc.buf = ps.enc.buf[:body]
+		for k := range ps.items {
+			if s := ps.items[k].s; s.defined.Load() != seg {
+				d := definition{id: s.id, tenant: s.tenant.name, labels: s.labels}
+				ps.enc.buf = d.appendTo(ps.enc.buf)
+			}
+		}
+		ps.enc.buf = binary.LittleEndian.AppendUint32(ps.enc.buf, uint32(len(ps.enc.buf)-body))
+		now, err := i.data.Append(ps.enc.buf, seg)
+		if err == nil {
+			break
+		}
+		i.pins.release(seg)
+		if !errors.Is(err, wal.ErrRotated) {
+			i.metrics.logFailed(err)
+			return 0, fmt.Errorf("%w: %w", ErrLog, err)
+		}
+		seg = now
+		kick(i.kickLog)
+	}
+	for k := range ps.items {
+		// A push that defines the stream in a later segment at the same time may have come first.
+		for s := ps.items[k].s; ; {
+			was := s.defined.Load()
+			if was >= seg || s.defined.CompareAndSwap(was, seg) {
+				break
+			}
+		}
+	}
+	return seg, nil
+}
+
+// unpin gives up a push that was not logged.
+func (i *Ingester) unpin(ps *pushState) {
+	for k := range ps.items {
+		s := ps.items[k].s
+		s.mu.Lock()
+		s.pins--
+		s.mu.Unlock()
+	}
+}
+
+// appendPush appends what was logged to the streams.
+func (i *Ingester) appendPush(ps *pushState, seg uint64) {
+	now := time.Now().UnixNano()
+	entries, bytes := 0, 0
+	for k := range ps.items {
+		item := &ps.items[k]
+		s := item.s
+		s.mu.Lock()
+		for _, r := range ps.enc.runs[item.lo:item.hi] {
+			i.appendRunLocked(s, s.id, r, ps.enc.buf[r.lo:r.hi], seg, now, &ps.pairs)
+			entries += r.entries
+			bytes += r.hi - r.lo
+		}
+		s.pins--
+		s.mu.Unlock()
+	}
+	i.metrics.appended(entries, bytes)
+	if i.heads.Load() > i.cfg.HeadLimit || i.memory.Load() > i.softLimit() {
+		kick(i.kickMemory)
+	}
+}
+
+// appendRunLocked adds a run to the open piece of a stream.
+func (i *Ingester) appendRunLocked(s *stream, id uint64, r run, data []byte, seg uint64, now int64, pairs *[]model.Pair) {
+	p := s.open
+	if p != nil && p.id != id {
+		i.closeLocked(s, reasonForced)
+		p = nil
+	}
+	if p == nil {
+		ts, _, _, _ := chunk.ReadEntry(data)
+		p = i.newPieceLocked(s, id, ts, now)
+	}
+	if p.replayed {
+		// Blocks with fresh entries are kept apart from those that are in a part already.
+		i.cutLocked(p)
+		p.parted, p.replayed = p.b.Blocks(), false
+	}
+	if r.kind == runRich && !p.rich {
+		// The builder would begin a new block by itself, which the sealers would not get.
+		i.cutLocked(p)
+		p.rich = true
+	}
+	if err := appendRun(p.b, r.kind, data, pairs); err != nil {
+		// The push was encoded by this process, or its checksum was right.
+		i.log.Error("BUG: cannot append a logged run", "stream", s.labels.String(), "err", err)
+		i.metrics.lostRuns.Inc()
+		return
+	}
+	p.seqs.add(r.seq)
+	if i.data != nil {
+		p.fresh.add(r.seq)
+		if p.segment == 0 || seg < p.segment {
+			p.segment = seg
+		}
+	}
+	i.appendedLocked(p, now)
+}
+
+// appendedLocked does what follows from more entries in a piece: it is cut or closed when it is large enough.
+func (i *Ingester) appendedLocked(p *piece, now int64) {
+	s := p.stream
+	p.appended = now
+	if _, last, ok := p.b.Bounds(); ok {
+		s.newest = max(s.newest, last)
+	}
+	if p.b.HeadSize() >= i.cfg.BlockSize {
+		i.cutLocked(p)
+		if i.fullLocked(p) {
+			i.closeLocked(s, reasonFull)
+		}
+	}
+	i.accountLocked(p)
+}
+
+// newPieceLocked begins a chunk in the version of the period of its first entry.
+func (i *Ingester) newPieceLocked(s *stream, id uint64, ts, now int64) *piece {
+	version := byte(chunk.Version3)
+	if i.metadataAt(ts) {
+		version = chunk.Version4
+	}
+	i.metrics.chunksCreated.Inc()
+	i.metrics.chunks.Add(1)
+	s.open = &piece{stream: s, b: chunk.NewBuilder(version), id: id, opened: now, appended: now, rich: version == chunk.Version4}
+	return s.open
+}
+
+// metadataAt reports whether chunks of that time have the layout with metadata.
+func (i *Ingester) metadataAt(ts int64) bool {
+	return i.periods[i.periods.At(ts/int64(time.Millisecond))].Schema >= 13
+}

@@ -1,0 +1,284 @@
+package ingester
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/model"
+	"logstore/pkg/wal"
+	"logstore/pkg/wire"
+)
+
+// Types of records and kinds of runs; on disk: never renumber.
+const (
+	recordPush byte = 1
+	recordPart byte = 2
+	recordMark byte = 3
+
+	runPlain byte = 0
+	runRich  byte = 1
+)
+
+// runSize is the size at which a run is ended: a block may exceed its size by about that much.
+const runSize = 64 << 10
+
+// errRecord is wrapped by every error of reading a record.
+var errRecord = errors.New("corrupt record")
+
+// definition says which stream a number stands for.
+type definition struct {
+	id     uint64
+	tenant string
+	labels labels.Labels
+}
+
+func (d *definition) appendTo(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, d.id)
+	dst = appendString(dst, d.tenant)
+	dst = binary.AppendUvarint(dst, uint64(d.labels.Len()))
+	d.labels.Range(func(l labels.Label) {
+		dst = appendString(dst, l.Name)
+		dst = appendString(dst, l.Value)
+	})
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func readDefinition(d *decoder) definition {
+	def := definition{id: d.uvarint(), tenant: string(d.str())}
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.fail("too many labels")
+		return def
+	}
+	b := labels.NewScratchBuilder(int(n))
+	last := ""
+	for i := range n {
+		name, value := string(d.str()), string(d.str())
+		if i > 0 && name <= last {
+			d.fail("labels do not ascend")
+		}
+		if d.err != nil {
+			return def
+		}
+		b.Add(name, value)
+		last = name
+	}
+	def.labels = b.Labels()
+	return def
+}
+
+// run is a stretch of entries of one stream within a push record.
+type run struct {
+	seq  uint64
+	kind byte
+	// lo and hi bound the entries' bytes in the record.
+	lo, hi int
+	// entries and newest are known where the run was encoded.
+	entries int
+	newest  int64
+}
+
+// runEncoder appends runs of one stream to a push record.
+type runEncoder struct {
+	buf  []byte
+	runs []run
+	open bool
+}
+
+// add appends an entry, to the run that is open if it fits there. A new run takes the next number of the stream, which is
+// locked.
+func (e *runEncoder) addLocked(s *stream, entry *wire.PushEntry) {
+	kind := runPlain
+	if len(entry.Metadata) > 0 {
+		kind = runRich
+	}
+	if e.open {
+		if r := &e.runs[len(e.runs)-1]; r.kind != kind || len(e.buf)-r.lo >= runSize {
+			e.end()
+		}
+	}
+	if !e.open {
+		s.lastSeq++
+		e.buf = append(e.buf, kind)
+		e.buf = binary.AppendUvarint(e.buf, s.id)
+		e.buf = binary.AppendUvarint(e.buf, s.lastSeq)
+		e.buf = append(e.buf, 0, 0, 0, 0)
+		e.runs = append(e.runs, run{seq: s.lastSeq, kind: kind, lo: len(e.buf), newest: entry.Timestamp})
+		e.open = true
+	}
+	e.buf = chunk.AppendEntry(e.buf, entry.Timestamp, entry.Line)
+	if kind == runRich {
+		e.buf = binary.AppendUvarint(e.buf, uint64(len(entry.Metadata)))
+		for i := range entry.Metadata {
+			e.buf = appendString(e.buf, entry.Metadata[i].Name)
+			e.buf = appendString(e.buf, entry.Metadata[i].Value)
+		}
+	}
+	r := &e.runs[len(e.runs)-1]
+	r.entries++
+	r.newest = max(r.newest, entry.Timestamp)
+}
+
+// end closes the run that is open.
+func (e *runEncoder) end() {
+	if !e.open {
+		return
+	}
+	e.open = false
+	r := &e.runs[len(e.runs)-1]
+	r.hi = len(e.buf)
+	binary.LittleEndian.PutUint32(e.buf[r.lo-4:], uint32(r.hi-r.lo))
+}
+
+// appendRun adds the entries of a run to a builder.
+func appendRun(b *chunk.Builder, kind byte, data []byte, pairs *[]model.Pair) error {
+	if kind == runPlain {
+		return b.AppendEncoded(data)
+	}
+	for len(data) > 0 {
+		ts, line, rest, err := chunk.ReadEntry(data)
+		if err != nil {
+			return err
+		}
+		d := decoder{b: rest}
+		n := d.uvarint()
+		*pairs = (*pairs)[:0]
+		for ; n > 0 && d.err == nil; n-- {
+			*pairs = append(*pairs, model.Pair{Name: borrow(d.str()), Value: borrow(d.str())})
+		}
+		if d.err != nil {
+			return d.err
+		}
+		if err := b.Append(ts, line, *pairs); err != nil {
+			return err
+		}
+		data = d.b
+	}
+	return nil
+}
+
+// borrow makes a string of bytes that outlive its use.
+func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// readPush calls define for each definition and then take for each run of a push record (without its type).
+// The bytes are those of the record.
+func readPush(b []byte, define func(definition), take func(id uint64, r run)) error {
+	if len(b) < 4 {
+		return fmt.Errorf("%w: push of %d bytes", errRecord, len(b))
+	}
+	size := binary.LittleEndian.Uint32(b[len(b)-4:])
+	if uint64(size) > uint64(len(b)-4) {
+		return fmt.Errorf("%w: definitions of %d bytes", errRecord, size)
+	}
+	at := len(b) - 4 - int(size)
+	for d := (decoder{b: b[at : len(b)-4]}); len(d.b) > 0; {
+		def := readDefinition(&d)
+		if d.err != nil {
+			return d.err
+		}
+		define(def)
+	}
+	d := decoder{b: b[:at]}
+	for len(d.b) > 0 {
+		kind := d.byte()
+		id, seq := d.uvarint(), d.uvarint()
+		length := d.uint32()
+		lo := at - len(d.b)
+		d.take(uint64(length))
+		if d.err == nil && (kind > runRich || seq == 0) {
+			d.fail("unknown kind of run")
+		}
+		if d.err != nil {
+			return d.err
+		}
+		take(id, run{seq: seq, kind: kind, lo: lo, hi: lo + int(length)})
+	}
+	return nil
+}
+
+// appendPart makes the beginning of a part record; the chunk object follows.
+func appendPart(dst []byte, def definition, seqs *seqSet) []byte {
+	dst = append(dst, make([]byte, wal.HeaderSize)...)
+	dst = append(dst, recordPart)
+	dst = def.appendTo(dst)
+	return seqs.appendTo(dst)
+}
+
+// readPart is its inverse.
+func readPart(b []byte) (def definition, seqs seqSet, object []byte, err error) {
+	d := decoder{b: b}
+	def = readDefinition(&d)
+	seqs = readSeqSet(&d)
+	return def, seqs, d.b, d.err
+}
+
+// readMarks calls fn for each mark of a record.
+func readMarks(b []byte, fn func(id uint64, seqs seqSet)) error {
+	for d := (decoder{b: b}); len(d.b) > 0; {
+		id := d.uvarint()
+		seqs := readSeqSet(&d)
+		if d.err != nil {
+			return d.err
+		}
+		fn(id, seqs)
+	}
+	return nil
+}
+
+// decoder reads the parts of a record; after a failure everything is zero.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(what string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", errRecord, what)
+	}
+	d.b = nil
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail("bad number")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.fail("it ends early")
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if v := d.take(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (d *decoder) uint32() uint32 {
+	if v := d.take(4); v != nil {
+		return binary.LittleEndian.Uint32(v)
+	}
+	return 0
+}
+
+func (d *decoder) str() []byte { return d.take(d.uvarint()) }

@@ -1,0 +1,185 @@
+package ingester
+
+import (
+	"context"
+	"sync"
+
+	"logstore/pkg/chunk"
+)
+
+// sealJob is a block that waits for compression.
+type sealJob struct {
+	p     *piece
+	index int
+	raw   chunk.Block
+}
+
+// sealQueue passes blocks to the workers. Its length is bounded by what pushes wait for (waitRoom).
+type sealQueue struct {
+	mu     sync.Mutex
+	jobs   []sealJob
+	bytes  int
+	closed bool
+	// work wakes workers, room those who wait for the queue to become shorter.
+	work sync.Cond
+	room chan struct{}
+}
+
+func newSealQueue() *sealQueue {
+	q := &sealQueue{room: make(chan struct{})}
+	q.work.L = &q.mu
+	return q
+}
+
+func (q *sealQueue) put(j sealJob) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs = append(q.jobs, j)
+	q.bytes += j.raw.Bytes()
+	q.work.Signal()
+}
+
+// get waits for a job; ok is false once the queue is closed and empty.
+func (q *sealQueue) get() (j sealJob, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.jobs) == 0 && !q.closed {
+		q.work.Wait()
+	}
+	if len(q.jobs) == 0 {
+		return j, false
+	}
+	j = q.jobs[0]
+	q.jobs[0] = sealJob{}
+	q.jobs = q.jobs[1:]
+	if len(q.jobs) == 0 {
+		q.jobs = nil
+	}
+	return j, true
+}
+
+// done tells that a job of that many bytes is finished.
+func (q *sealQueue) done(bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bytes -= bytes
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+func (q *sealQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.work.Broadcast()
+}
+
+// waitRoom waits until less than limit bytes wait for compression.
+func (q *sealQueue) waitRoom(ctx context.Context, limit int) error {
+	for {
+		q.mu.Lock()
+		room := q.room
+		full := q.bytes >= limit
+		q.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// runSealer compresses blocks until the queue is closed and empty.
+func (i *Ingester) runSealer() {
+	for {
+		j, ok := i.seals.get()
+		if !ok {
+			return
+		}
+		bytes := j.raw.Bytes()
+		i.seal(j)
+		i.seals.done(bytes)
+	}
+}
+
+func (i *Ingester) seal(j sealJob) {
+	sealed, err := chunk.Seal(j.raw, i.cfg.Encoding)
+	s := j.p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.p.sealing--
+	j.p.rawBytes -= j.raw.Bytes()
+	if err != nil {
+		// The block stays as it is, and storing the chunk tries again.
+		i.log.Error("cannot compress a block", "stream", s.labels.String(), "err", err)
+	} else {
+		j.p.b.Replace(j.index, sealed)
+		j.p.sealed += sealed.Bytes()
+		i.metrics.blockRatio(j.raw.Bytes(), sealed.Bytes())
+	}
+	i.accountLocked(j.p)
+	switch {
+	case j.p.state == pieceOpen && i.fullLocked(j.p):
+		i.closeLocked(s, reasonFull)
+	case j.p.state == pieceClosed && j.p.sealing == 0:
+		i.enqueueLocked(j.p)
+	}
+}
+
+// cutLocked closes the live block of a piece and has it compressed.
+func (i *Ingester) cutLocked(p *piece) {
+	index, raw, ok := p.b.Cut()
+	if !ok {
+		return
+	}
+	p.sealing++
+	p.rawBytes += raw.Bytes()
+	i.seals.put(sealJob{p: p, index: index, raw: raw})
+}
+
+// fullLocked reports whether the piece has reached its size. What is not compressed yet counts as it will be, for a backlog
+// of the compression must not make small chunks.
+func (i *Ingester) fullLocked(p *piece) bool {
+	plain := p.rawBytes + p.b.HeadSize()
+	if p.sealed == 0 {
+		return plain >= 8*i.cfg.TargetSize
+	}
+	ratio := float64(p.sealed) / float64(max(p.b.Size()-plain, 1))
+	return p.sealed+int(ratio*float64(plain)) >= i.cfg.TargetSize
+}
+
+// closeLocked lets the open piece of a stream take no more entries.
+func (i *Ingester) closeLocked(s *stream, reason flushReason) {
+	p := s.open
+	if p == nil {
+		return
+	}
+	i.cutLocked(p)
+	s.open = nil
+	if p.b.Entries() == 0 {
+		i.metrics.chunks.Add(-1)
+		return
+	}
+	s.closed = append(s.closed, p)
+	p.state, p.reason = pieceClosed, reason
+	i.flushes.outstanding.Add(1)
+	i.accountLocked(p)
+	if p.sealing == 0 {
+		i.enqueueLocked(p)
+	}
+}
+
+// accountLocked brings the ingester's sums up to date with the piece.
+func (i *Ingester) accountLocked(p *piece) {
+	memory := int64(p.b.Memory())
+	head := int64(p.b.HeadSize() + p.rawBytes)
+	if p.state == pieceIndexed && p.unlinked {
+		memory, head = 0, 0
+	}
+	i.memory.Add(memory - p.memory)
+	i.heads.Add(head - p.head)
+	p.memory, p.head = memory, head
+}

@@ -1,0 +1,154 @@
+package ingester
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
+	"logstore/pkg/tenant"
+)
+
+var _ logql.Source = (*Ingester)(nil)
+
+// pieceView shows a piece to a query.
+type pieceView struct {
+	p           *piece
+	key         string
+	first, last int64
+}
+
+// Key is set once the chunk's object is known.
+func (v *pieceView) Key() string { return v.key }
+
+// Bounds are those of the entries at the time of the Select.
+func (v *pieceView) Bounds() (first, last int64) { return v.first, v.last }
+
+// Open returns the piece as it is now; no lines are copied.
+func (v *pieceView) Open(context.Context) (*chunk.Chunk, error) {
+	s := v.p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := v.p.b.Chunk()
+	c.Labels, c.Tenant, c.Fingerprint = s.labels, s.tenant.name, v.p.ref.Fingerprint
+	return c, nil
+}
+
+// find returns the streams of the context's tenant that the selection asks for, without regard to time.
+func (i *Ingester) find(ctx context.Context, sel logql.Selection) ([]*stream, error) {
+	if i.State() == Starting {
+		return nil, i.Ready()
+	}
+	id, err := tenant.ID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := i.streams.tenant(id)
+	if t == nil {
+		return nil, ctx.Err()
+	}
+	found := t.index.find(sel.Matchers)
+	if sel.ShardCount > 0 {
+		found = slices.DeleteFunc(found, func(s *stream) bool { return s.hash%sel.ShardCount != sel.ShardIndex })
+	}
+	return found, ctx.Err()
+}
+
+// Select returns the streams with entries in memory: finished chunks and those that still grow.
+func (i *Ingester) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	found, err := i.find(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]logql.Stream, 0, len(found))
+	for _, s := range found {
+		if pieces := s.views(sel); len(pieces) > 0 {
+			out = append(out, logql.Stream{Labels: s.labels, Pieces: pieces})
+		}
+	}
+	return out, nil
+}
+
+// views returns the pieces that may hold entries of the interval.
+func (s *stream) views(sel logql.Selection) []logql.Piece {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []logql.Piece
+	add := func(p *piece) {
+		if first, last, ok := p.b.Bounds(); ok && sel.Interval.Overlaps(first, last) {
+			out = append(out, &pieceView{p: p, key: p.key, first: first, last: last})
+		}
+	}
+	for _, p := range s.closed {
+		add(p)
+	}
+	if s.open != nil {
+		add(s.open)
+	}
+	return out
+}
+
+// overlaps reports whether the stream may have entries in the interval in memory.
+func (s *stream) overlaps(sel logql.Selection) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.closed {
+		if first, last, ok := p.b.Bounds(); ok && sel.Interval.Overlaps(first, last) {
+			return true
+		}
+	}
+	if s.open == nil {
+		return false
+	}
+	first, last, ok := s.open.b.Bounds()
+	return ok && sel.Interval.Overlaps(first, last)
+}
+
+// LabelNames returns the label names of the matching streams.
+func (i *Ingester) LabelNames(ctx context.Context, sel logql.Selection) ([]string, error) {
+	found, err := i.find(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]struct{}{}
+	for _, s := range found {
+		if s.overlaps(sel) {
+			s.labels.Range(func(l labels.Label) { names[l.Name] = struct{}{} })
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// LabelValues returns the values that the matching streams have under a name.
+func (i *Ingester) LabelValues(ctx context.Context, name string, sel logql.Selection) ([]string, error) {
+	found, err := i.find(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]struct{}{}
+	for _, s := range found {
+		v := s.labels.Get(name)
+		if _, known := values[v]; v != "" && !known && s.overlaps(sel) {
+			values[v] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(values)), nil
+}
+
+// Series returns the label sets of the matching streams.
+func (i *Ingester) Series(ctx context.Context, sel logql.Selection) ([]labels.Labels, error) {
+	found, err := i.find(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]labels.Labels, 0, len(found))
+	for _, s := range found {
+		if s.overlaps(sel) {
+			out = append(out, s.labels)
+		}
+	}
+	return out, nil
+}
