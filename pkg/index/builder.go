@@ -182,9 +182,12 @@ func (b *Builder) finish() error {
 	return nil
 }
 
-// Close writes what is left and closes the file.
+// Close writes what is left and closes the file. It is on disk when Close returns.
 func (b *Builder) Close() error {
 	err := b.finish()
+	if err == nil {
+		err = b.file.Sync()
+	}
 	return errors.Join(err, b.file.Close())
 }
 

@@ -23,8 +23,8 @@ var ErrCorrupt = errors.New("corrupt index file")
 // lockTimeout bounds the wait for a file that another process holds open.
 const lockTimeout = 5 * time.Second
 
-// fillPercent is how full a page is left when it is split. Batches arrive sorted but spread over the whole file, so that
-// some room is left for the next one.
+// fillPercent is how full a page is left when a transaction splits it. Batches arrive sorted but spread over the whole
+// file, so that some room is left for the next one.
 const fillPercent = 0.7
 
 // File is an open table file.
@@ -49,10 +49,20 @@ func Create(path string) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, fmt.Errorf("cannot create index file %s: %w", path, err)
 	}
-	// The free list is kept in memory alone: nobody opens the file for writing after this process.
-	return openDB(path, &bolt.Options{
-		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, NoStatistics: true,
-	})
+	f, err := openDB(path, writing)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncFolder(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot create index file %s: %w", path, err), f.Close(), os.Remove(path))
+	}
+	return f, nil
+}
+
+// writing are the options of a file that takes rows. The free list is kept in memory alone: nobody opens the file for writing
+// after this process.
+var writing = &bolt.Options{
+	Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, NoStatistics: true,
 }
 
 func openDB(path string, opts *bolt.Options) (f *File, err error) {
@@ -62,6 +72,15 @@ func openDB(path string, opts *bolt.Options) (f *File, err error) {
 		return nil, fmt.Errorf("cannot open index file %s: %w", path, err)
 	}
 	return &File{path: path, db: db}, nil
+}
+
+// syncFolder makes the name of a new file durable.
+func syncFolder(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err == nil {
+		err = errors.Join(dir.Sync(), dir.Close())
+	}
+	return err
 }
 
 // guard turns panics and memory faults until the returned function runs into an error.
@@ -86,13 +105,15 @@ func (f *File) Close() error {
 	return nil
 }
 
-// Put adds rows to buckets, SharedBucket or tenants', in one transaction that is on disk when Put returns. It sorts the
-// rows in place. A row whose key is there already replaces it.
-func (f *File) Put(buckets map[string][]schema.Row) error {
+// Put adds rows to buckets, SharedBucket or tenants', in one transaction that is on disk when Put returns. It sorts the rows
+// in place. A row whose key is there already replaces it. For more than some thousand rows a file of their own, which Build
+// makes, costs a tenth: the ids of streams are hashes, so that such a transaction touches most pages of the file.
+func (f *File) Put(buckets map[string][]schema.Row) (err error) {
 	for _, rows := range buckets {
 		SortRows(rows)
 	}
-	err := f.db.Update(func(tx *bolt.Tx) error {
+	defer guard(f.path, &err)()
+	err = f.db.Update(func(tx *bolt.Tx) error {
 		for name, rows := range buckets {
 			b, err := tx.CreateBucketIfNotExists([]byte(name))
 			if err != nil {

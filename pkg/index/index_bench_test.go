@@ -35,47 +35,59 @@ func benchRows(from, to int) []schema.Row {
 	return b.Rows
 }
 
-// BenchmarkFlush measures 100,000 chunks of 8 labels, each of its own stream, in batches.
+// BenchmarkFlush measures 100,000 chunks of 8 labels, each of its own stream: files of their own for batches, and their merge.
 func BenchmarkFlush(b *testing.B) {
-	for _, batch := range []int{10000, 100000} {
-		b.Run(fmt.Sprint(batch), func(b *testing.B) {
-			for range b.N {
-				dir := b.TempDir()
-				f, err := Create(filepath.Join(dir, "t"))
-				require.NoError(b, err)
-				for i := 0; i < 100000; i += batch {
-					require.NoError(b, f.Put(map[string][]schema.Row{SharedBucket: benchRows(i, i+batch)}))
-				}
-				info, err := os.Stat(f.Path())
-				require.NoError(b, err)
-				b.ReportMetric(float64(info.Size())/1e6, "MB")
-				require.NoError(b, f.Close())
-			}
-		})
+	const batch = 10000
+	for range b.N {
+		dir := b.TempDir()
+		var files []*File
+		for i := 0; i < 100000; i += batch {
+			path := filepath.Join(dir, fmt.Sprint(i))
+			require.NoError(b, Build(path, map[string][]schema.Row{SharedBucket: benchRows(i, i+batch)}))
+			f, err := Open(path)
+			require.NoError(b, err)
+			files = append(files, f)
+		}
+		path := filepath.Join(dir, "all")
+		require.NoError(b, Merge(path, files...))
+		info, err := os.Stat(path)
+		require.NoError(b, err)
+		b.ReportMetric(float64(info.Size())/1e6, "MB")
+		for _, f := range files {
+			require.NoError(b, f.Close())
+		}
 	}
 }
 
-func BenchmarkSnapshot(b *testing.B) {
-	dir := b.TempDir()
-	f, err := Create(filepath.Join(dir, "t"))
-	require.NoError(b, err)
-	for i := 0; i < 100000; i += 10000 {
-		require.NoError(b, f.Put(map[string][]schema.Row{SharedBucket: benchRows(i, i+10000)}))
-	}
-	for b.Loop() {
-		gz, err := f.Snapshot(filepath.Join(dir, "snap"))
+// BenchmarkPut measures the same chunks in transactions.
+func BenchmarkPut(b *testing.B) {
+	for range b.N {
+		f, err := Create(filepath.Join(b.TempDir(), "t"))
 		require.NoError(b, err)
-		b.ReportMetric(float64(len(gz))/1e6, "MB")
+		for i := 0; i < 100000; i += 10000 {
+			require.NoError(b, f.Put(map[string][]schema.Row{SharedBucket: benchRows(i, i+10000)}))
+		}
+		require.NoError(b, f.Close())
 	}
-	b.Run("compact", func(b *testing.B) {
+}
+
+func BenchmarkPack(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "t")
+	require.NoError(b, Build(path, map[string][]schema.Row{SharedBucket: benchRows(0, 50000)}))
+	info, err := os.Stat(path)
+	require.NoError(b, err)
+	b.Run("compress", func(b *testing.B) {
+		b.SetBytes(info.Size())
 		for b.Loop() {
-			_, err := f.Compact(filepath.Join(dir, "c"))
+			gz, err := Compress(path)
 			require.NoError(b, err)
+			b.ReportMetric(float64(len(gz))/float64(info.Size()), "ratio")
 		}
 	})
 	b.Run("check", func(b *testing.B) {
+		b.SetBytes(info.Size())
 		for b.Loop() {
-			require.NoError(b, Check(filepath.Join(dir, "c")))
+			require.NoError(b, Check(path))
 		}
 	})
 }

@@ -3,7 +3,6 @@ package shipper
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -86,38 +85,27 @@ func (t *activeTable) commitPending() {
 			return
 		}
 		t.mu.Unlock()
-		file, err := t.fileFor(t.s.now())
-		if err == nil {
-			err = file.write(entries)
-		}
-		c.err = err
+		c.err = t.fileFor(t.s.now()).write(entries)
 		close(c.done)
 	}
 }
 
 // fileFor returns the file for rows that are written now. The caller has the turn.
-func (t *activeTable) fileFor(now time.Time) (*localFile, error) {
+func (t *activeTable) fileFor(now time.Time) *localFile {
 	slot := now.Truncate(fileSpan).Unix()
 	if t.file != nil && t.file.slot == slot {
-		return t.file, nil
+		return t.file
 	}
 	if t.file != nil {
 		t.file.seal()
 		t.file = nil
 	}
 	// A file of an earlier run or one that was flushed is never reopened: readers fetch a name once.
-	number := max(slot, t.s.started.Unix(), t.last+1)
-	path := filepath.Join(t.s.cfg.ActiveIndexDirectory, t.name, strconv.FormatInt(number, 10))
-	f, err := index.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	t.last = number
-	t.file = newLocalFile(t.s, t.period, t.day, t.name, strconv.FormatInt(number, 10), path)
-	t.file.slot, t.file.file = slot, f
-	t.s.pool.adopt(f)
+	t.last = max(slot, t.s.started.Unix(), t.last+1)
+	t.file = newLocalFile(t.s, t.period, t.day, t.name, strconv.FormatInt(t.last, 10))
+	t.file.slot = slot
 	t.s.local.add(t.file)
-	return t.file, nil
+	return t.file
 }
 
 // seal ends the file that takes rows, if it was begun before a slot. It waits for its turn.
@@ -160,7 +148,7 @@ func (f *localFile) write(entries []entry) error {
 func (f *localFile) commit(entries []entry) error {
 	start := time.Now()
 	batch := f.newBatch(entries)
-	err := f.file.Put(batch.rows())
+	err := f.putRows(batch.rows(), batch.count())
 	f.s.metrics.commits.WithLabelValues(status(err)).Inc()
 	f.s.metrics.commitDuration.Observe(time.Since(start).Seconds())
 	if err != nil {

@@ -8,11 +8,10 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"logstore/pkg/index"
 	"logstore/pkg/schema"
 )
 
-// localFile is a table file that this process wrote or that an earlier run left.
+// localFile is a table file that this process wrote or that an earlier run left. It becomes one object in the bucket.
 type localFile struct {
 	s      *Shipper
 	period int
@@ -20,14 +19,15 @@ type localFile struct {
 	table  string
 	// name is the file's name: a number made of the time.
 	name string
-	path string
 	// slot is the quarter of an hour in which the file takes rows, in unix seconds.
 	slot int64
-	// file is set while the file takes rows.
-	file *index.File
+	// parts are what the file consists of on the disk.
+	parts atomic.Pointer[[]*part]
 	// sets are the streams written by this process; nil for a file of an earlier run, whose streams are decoded like those
 	// of a fetched file.
 	sets *liveSets
+	// serial counts the parts that were begun. Only the writer has it.
+	serial int
 
 	// The state of the upload is guarded by localFiles.mu.
 	sealed bool
@@ -38,8 +38,10 @@ type localFile struct {
 	retryAt  time.Time
 }
 
-func newLocalFile(s *Shipper, period int, day int64, table, name, path string) *localFile {
-	return &localFile{s: s, period: period, day: day, table: table, name: name, path: path, sets: &liveSets{}}
+func newLocalFile(s *Shipper, period int, day int64, table, name string) *localFile {
+	f := &localFile{s: s, period: period, day: day, table: table, name: name, sets: &liveSets{}}
+	f.parts.Store(&[]*part{})
+	return f
 }
 
 // object returns the name under which the file is uploaded.

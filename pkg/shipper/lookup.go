@@ -15,19 +15,21 @@ import (
 	"logstore/pkg/schema"
 )
 
-// tableFile is an open file of a table. live is set for the files of this process.
+// tableFile is an open file of a table. Its streams are decoded unless it is part of a file of this process.
 type tableFile struct {
-	path string
-	file *index.File
-	live *liveSets
+	path   string
+	file   *index.File
+	decode bool
 }
 
 // tableView is what a lookup sees of a table.
 type tableView struct {
-	s       *Shipper
-	key     tableKey
-	tenant  string
-	files   []tableFile
+	s      *Shipper
+	key    tableKey
+	tenant string
+	files  []tableFile
+	// live are the streams of the files of this process.
+	live    []*seriesSet
 	release func()
 }
 
@@ -35,48 +37,54 @@ type tableView struct {
 func (s *Shipper) openTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
 	for attempt := 0; ; attempt++ {
 		v, err := s.tryOpenTable(ctx, key, tenant)
-		// A local file that was removed after it was found is in the bucket.
-		if err == nil || attempt == 2 || !errors.Is(err, fs.ErrNotExist) {
+		// A local file that was removed after it was found is in the bucket, and a part was merged with others.
+		if err == nil || attempt == 5 || !errors.Is(err, fs.ErrNotExist) {
 			return v, err
 		}
 	}
 }
 
 func (s *Shipper) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
-	var files []tableFile
+	v := &tableView{s: s, key: key, tenant: tenant}
 	var releases []func()
-	release := func() {
+	v.release = func() {
 		for _, r := range releases {
 			r()
 		}
 	}
 	own := make(map[schema.IndexFile]bool)
 	for _, f := range s.local.of(key.period, key.day) {
-		file, r, err := s.pool.acquire(f.path)
-		if err != nil {
-			release()
-			return nil, err
-		}
 		own[f.object()] = true
-		files = append(files, tableFile{path: f.path, file: file, live: f.sets})
-		releases = append(releases, r)
+		if f.sets != nil {
+			// The sets are taken before the parts: what they have is in the parts.
+			v.live = append(v.live, f.sets.Load()[tenant]...)
+		}
+		for _, p := range *f.parts.Load() {
+			file, r, err := s.pool.acquire(p.path)
+			if err != nil {
+				v.release()
+				return nil, err
+			}
+			v.files = append(v.files, tableFile{path: p.path, file: file, decode: f.sets == nil})
+			releases = append(releases, r)
+		}
 	}
 	remote, r, err := s.remoteTable(key).open(ctx, tenant, own)
 	if err != nil {
-		release()
+		v.release()
 		return nil, err
 	}
 	releases = append(releases, r)
-	return &tableView{s: s, key: key, tenant: tenant, files: append(files, remote...), release: release}, nil
+	v.files = append(v.files, remote...)
+	return v, nil
 }
 
 // sets returns the streams of each file.
 func (v *tableView) sets(ctx context.Context) ([]*seriesSet, error) {
-	var out []*seriesSet
+	out := v.live
 	p := &v.s.periods[v.key.period]
 	for _, f := range v.files {
-		if f.live != nil {
-			out = append(out, f.live.Load()[v.tenant]...)
+		if !f.decode {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -222,7 +222,7 @@ func (t *remoteTable) openAll(ctx context.Context, remote []*remoteFile) ([]tabl
 	for i, f := range remote {
 		group.Go(func() error {
 			file, r, err := t.openFile(ctx, f)
-			files[i], releases[i] = tableFile{path: f.path, file: file}, r
+			files[i], releases[i] = tableFile{path: f.path, file: file, decode: true}, r
 			return err
 		})
 	}

@@ -17,8 +17,10 @@ import (
 const (
 	uploaderFolder = "uploader"
 	uploaderFile   = "name"
-	// tempSuffix marks a copy that is made for an upload.
+	// tempSuffix marks what is not complete.
 	tempSuffix = ".temp"
+	// packSuffix marks a copy that is made for an upload.
+	packSuffix = ".pack" + tempSuffix
 	// snapshotSuffix marks a copy that Loki made for its queries.
 	snapshotSuffix = ".snapshot"
 	// corruptSuffix marks a file that could not be read and is kept for a human.
@@ -121,13 +123,22 @@ func moveIntoFolder(path, name string) error {
 
 // adoptFile takes up a file of an earlier run. One that cannot be read is set aside: it must not stop the start.
 func (s *Shipper) adoptFile(period int, day int64, table, name, path string) {
-	f := newLocalFile(s, period, day, table, name, path)
-	f.sets, f.sealed = nil, true
 	if err := index.Check(path); errors.Is(err, index.ErrCorrupt) {
 		s.setAside(path, err)
 		return
 	}
+	f := newLocalFile(s, period, day, table, name)
+	f.sets, f.sealed = nil, true
+	f.setParts([]*part{{path: path}})
 	s.local.add(f)
+}
+
+// makeFolder makes the folder of a table.
+func (s *Shipper) makeFolder(table string) error {
+	if err := os.MkdirAll(filepath.Join(s.cfg.ActiveIndexDirectory, table), 0o777); err != nil {
+		return fmt.Errorf("cannot make a folder for an index table: %w", err)
+	}
+	return nil
 }
 
 // setAside renames a corrupt file.
@@ -167,12 +178,7 @@ func (s *Shipper) upload(ctx context.Context, force bool) error {
 }
 
 func (s *Shipper) uploadFile(ctx context.Context, f *localFile) error {
-	file, release, err := s.pool.acquire(f.path)
-	if err != nil {
-		return err
-	}
-	defer release()
-	object, err := file.Snapshot(f.path + tempSuffix)
+	object, err := f.pack()
 	if err != nil {
 		return err
 	}
@@ -210,7 +216,7 @@ func (s *Shipper) dropAllUploaded() error {
 	files := s.local.expired(s.now().Add(time.Hour))
 	err := s.drop(files)
 	for _, f := range files {
-		_ = os.Remove(filepath.Dir(f.path)) // It succeeds if the folder is empty.
+		_ = os.Remove(filepath.Join(s.cfg.ActiveIndexDirectory, f.table)) // It succeeds if the folder is empty.
 	}
 	return err
 }
@@ -220,8 +226,10 @@ func (s *Shipper) drop(files []*localFile) error {
 	for _, f := range files {
 		// Lookups that took the file read on until they let go of it; those that come now look into the bucket.
 		s.local.remove(f)
-		errs = append(errs, s.pool.forget(f.path))
-		s.sets.forget(f.path)
+		for _, p := range *f.parts.Load() {
+			s.sets.forget(p.path)
+			errs = append(errs, s.pool.forget(p.path))
+		}
 	}
 	return errors.Join(errs...)
 }

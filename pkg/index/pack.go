@@ -8,37 +8,11 @@ import (
 	"os"
 
 	"github.com/klauspost/compress/gzip"
-
-	"logstore/pkg/schema"
 )
 
 // gzipLevel is the level of uploaded files. Rows are mostly base64 of hashes, which no level makes smaller than six bits a
 // character, so that the fastest one that codes by frequency is taken.
 const gzipLevel = 3
-
-// Compact writes the rows of a file that is open, bucket by bucket, to a new file without free pages.
-func (f *File) Compact(path string) (rows int, err error) {
-	b, err := NewBuilder(path)
-	if err != nil {
-		return 0, err
-	}
-	err = f.ViewBuckets(func(bucket string, c *Cursor) error {
-		if err := b.Bucket(bucket); err != nil {
-			return err
-		}
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if err := b.Add(schema.Row{Key: k, Value: v}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		b.Abort()
-		return 0, err
-	}
-	return b.Rows(), b.Close()
-}
 
 // Compress returns the gzip of a file that is not being written.
 func Compress(path string) ([]byte, error) {
@@ -62,16 +36,6 @@ func Compress(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot compress index file %s: %w", path, err)
 	}
 	return buf.Bytes(), nil
-}
-
-// Snapshot returns the gzip of a compact copy of the file, which is what is uploaded. temp is the path of the copy; it is
-// removed again.
-func (f *File) Snapshot(temp string) ([]byte, error) {
-	defer os.Remove(temp)
-	if _, err := f.Compact(temp); err != nil {
-		return nil, err
-	}
-	return Compress(temp)
 }
 
 // Unpack writes an index object to a file that is complete, checked and on disk when Unpack returns. compressed says
