@@ -1,0 +1,231 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"logstore/pkg/api"
+	"logstore/pkg/config"
+	"logstore/pkg/distributor"
+	"logstore/pkg/ingester"
+	"logstore/pkg/limits"
+	"logstore/pkg/logql"
+	"logstore/pkg/querier"
+	"logstore/pkg/ring"
+	"logstore/pkg/shipper"
+	"logstore/pkg/store"
+)
+
+// App is one logstore process.
+type App struct {
+	cfg      *config.Config
+	build    api.BuildInfo
+	logger   *slog.Logger
+	level    *slog.LevelVar
+	registry *prometheus.Registry
+
+	limits      *limits.Overrides
+	runtime     *config.Runtime
+	buckets     *buckets
+	shipper     *shipper.Shipper
+	store       *store.Store
+	ring        *ring.Ring
+	ingester    *ingester.Ingester
+	distributor *distributor.Distributor
+	querier     *querier.Querier
+	api         *api.API
+
+	states states
+}
+
+// New builds the process; nothing runs yet, and no port is taken.
+func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) {
+	cfg := setup.Config
+	a := &App{cfg: cfg, build: build, level: &slog.LevelVar{}, registry: newRegistry(build)}
+	a.logger = NewLogger(cfg, log, a.level)
+	LogSetup(a.logger, setup)
+	tuneMemory(a.logger)
+	for _, step := range []struct {
+		name string
+		fn   func() error
+	}{
+		{"limits", a.newLimits},
+		{"storage", a.newStorage},
+		{"ingester", a.newIngester},
+		{"distributor", a.newDistributor},
+		{"querier", a.newQuerier},
+		{"server", a.newAPI},
+	} {
+		if err := step.fn(); err != nil {
+			return nil, fmt.Errorf("cannot build %s: %w", step.name, err)
+		}
+		a.states.set(step.name, "New")
+	}
+	return a, nil
+}
+
+func (a *App) newLimits() error {
+	var err error
+	if a.limits, err = limits.New(a.cfg.Limits.Limits); err != nil {
+		return err
+	}
+	a.runtime = config.NewRuntime(a.cfg, a.limits, a.logger, a.registry)
+	return a.runtime.Load()
+}
+
+func (a *App) newIngester() error {
+	cfg, err := ingesterConfig(a.cfg)
+	if err != nil {
+		return err
+	}
+	periods, err := periods(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.ingester, err = ingester.New(cfg, ingester.Deps{
+		Store: a.store, Limits: a.limits, Periods: periods,
+		Registry: a.registry, Log: a.logger.With("component", "ingester"),
+	})
+	return err
+}
+
+func (a *App) newDistributor() error {
+	a.ring = ring.New(ring.Member{ID: a.cfg.Ingester.Lifecycler.ID, Addr: a.cfg.Common.InstanceAddr})
+	cfg := distributor.DefaultConfig()
+	cfg.MaxRecvMsgSize = a.cfg.Distributor.MaxRecvMsgSize
+	cfg.MaxDecompressedSize = a.cfg.Distributor.MaxDecompressedSize
+	cfg.Lenient = true
+	var err error
+	a.distributor, err = distributor.New(cfg, a.limits, a.ring, a.ingester, a.registry, a.logger.With("component", "distributor"))
+	return err
+}
+
+func (a *App) newQuerier() error {
+	cfg := querier.DefaultConfig
+	cfg.MultiTenantQueries = a.cfg.Querier.MultiTenantQueriesEnabled
+	cfg.AlignStep = a.cfg.QueryRange.AlignQueriesWithStep
+	cfg.MaxConcurrent = parallelism(a.cfg.Querier.MaxConcurrent)
+	cfg.LogLongerThan = a.cfg.Frontend.LogQueriesLongerThan
+	sources := []logql.Source{a.ingester, a.store}
+	switch {
+	case a.cfg.Querier.QueryStoreOnly:
+		sources = sources[1:]
+	case a.cfg.Querier.QueryIngesterOnly:
+		sources = sources[:1]
+	}
+	var err error
+	a.querier, err = querier.New(cfg, querier.Deps{
+		Sources: sources, Limits: a.limits, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
+	})
+	return err
+}
+
+func (a *App) newAPI() error {
+	a.api = api.New(api.Config{
+		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
+		CompressResponses: true, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
+	}, api.Deps{
+		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
+		Flush: a.flush, Ready: a.ready, Services: a.states.all,
+		WriteConfig: a.cfg.WriteYAML, LogLevel: a.level, Build: a.build,
+		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
+	})
+	return nil
+}
+
+// flush starts flushing what is in memory and then the index, and returns at once.
+func (a *App) flush() {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), a.cfg.Ingester.FlushOpTimeout)
+		defer cancel()
+		begin := time.Now()
+		if err := errors.Join(a.ingester.FlushWait(ctx), a.shipper.Flush(ctx)); err != nil {
+			a.logger.Error("flush failed; what is left stays in the write-ahead log and is tried again", "err", err)
+			return
+		}
+		a.logger.Info("flushed", "duration", time.Since(begin))
+	}()
+}
+
+// ready returns why the process does not serve, or nil.
+func (a *App) ready() error {
+	if a.states.get("server") == "Stopping" {
+		return errors.New("Application is stopping")
+	}
+	if err := a.ingester.Ready(); err != nil {
+		return fmt.Errorf("Ingester not ready: %w", err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends and then stops in the order that the package comment gives. It returns the first failure.
+func (a *App) Run(ctx context.Context) error {
+	srv, err := a.listen()
+	if err != nil {
+		return err
+	}
+	parts := newParts(ctx, a.logger, &a.states)
+	// Bottom up: what is started last is stopped first.
+	parts.start("limits", a.runtime.Run)
+	parts.start("shipper", a.shipper.Run)
+	parts.start("ingester", a.ingester.Run)
+	parts.start("server", srv.run)
+	a.ring.SetState(ring.Active)
+	a.logger.Info("logstore started", "version", a.build.Version, "http", srv.addr(), "target", a.cfg.Target)
+	parts.wait()
+	a.logger.Info("stopping")
+	a.ring.SetState(ring.Leaving)
+	a.states.set("server", "Stopping")
+	a.pause(ctx)
+	err = parts.stop("server", "ingester", "shipper", "limits")
+	a.buckets.close()
+	a.logger.Info("logstore stopped", "err", err)
+	return err
+}
+
+// pause keeps serving while load balancers notice that /ready says no.
+func (a *App) pause(ctx context.Context) {
+	if a.cfg.ShutdownDelay <= 0 || ctx.Err() == nil {
+		return
+	}
+	a.logger.Info("serving on while load balancers turn away", "shutdown_delay", a.cfg.ShutdownDelay)
+	time.Sleep(a.cfg.ShutdownDelay)
+}
+
+// states holds what each part is doing, for /services.
+type states struct {
+	mu sync.Mutex
+	m  map[string]string
+}
+
+func (s *states) set(name, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = map[string]string{}
+	}
+	s.m[name] = state
+}
+
+func (s *states) get(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[name]
+}
+
+func (s *states) all() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[string]string, len(s.m))
+	for k, v := range s.m {
+		out[k] = v
+	}
+	return out
+}
