@@ -1,11 +1,10 @@
 package pipeline
 
 import (
-	"strings"
-	"unicode/utf8"
-
 	"encoding/binary"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // verdict says how a parser goes on after it extracted a label.
@@ -31,8 +30,8 @@ type key struct {
 	conflict         bool
 	wantPlain        bool
 	wantExtracted    bool
-	tryPlain         []func(string) bool
-	tryExtracted     []func(string) bool
+	tryPlain         []try
+	tryExtracted     []try
 }
 
 // extractor fills labels from what a parser reads.
@@ -69,7 +68,7 @@ func (x *extractor) key(name string) key {
 }
 
 // target returns the label that the key fills in this line, nil if nobody wants it.
-func (x *extractor) target(k *key) (*slot, []func(string) bool) {
+func (x *extractor) target(k *key) (*slot, []try) {
 	if k.skip {
 		return nil, nil
 	}
@@ -87,16 +86,16 @@ func (x *extractor) target(k *key) (*slot, []func(string) bool) {
 
 // put fills the key's label, unless a parser did so before.
 func (x *extractor) put(k *key, val string) verdict {
-	sl, try := x.target(k)
+	sl, tries := x.target(k)
 	if sl == nil || sl.extracted == x.s.seq {
 		return goOn
 	}
-	return x.fill(sl, try, val)
+	return x.fill(sl, tries, val)
 }
 
 // replace fills the key's label even if a parser did so before.
 func (x *extractor) replace(k *key, val string) verdict {
-	sl, try := x.target(k)
+	sl, tries := x.target(k)
 	if sl == nil {
 		return goOn
 	}
@@ -104,15 +103,15 @@ func (x *extractor) replace(k *key, val string) verdict {
 		x.s.set(sl, catParsed, val)
 		return goOn
 	}
-	return x.fill(sl, try, val)
+	return x.fill(sl, tries, val)
 }
 
-func (x *extractor) fill(sl *slot, try []func(string) bool, val string) verdict {
+func (x *extractor) fill(sl *slot, tries []try, val string) verdict {
 	s := x.s
 	sl.extracted = s.seq
 	s.set(sl, catParsed, val)
-	for _, ok := range try {
-		if !ok(val) {
+	for _, ok := range tries {
+		if !ok(&s.lineState, val) {
 			return giveUp
 		}
 	}

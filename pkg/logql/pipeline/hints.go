@@ -41,8 +41,11 @@ type parserHints struct {
 // trial is a later label filter that looks at one label.
 type trial struct {
 	name string
-	ok   func(val string) bool
+	ok   try
 }
+
+// try reports whether a value that a parser just found satisfies a filter. It may set the error of the line.
+type try func(s *lineState, val string) bool
 
 // hints are those of a whole query.
 type hints struct {
@@ -116,7 +119,7 @@ func (h hints) forStage(stages []syntax.Stage, i int, final needs) parserHints {
 	want := final
 	for j := len(stages) - 1; j > i; j-- {
 		if k, ok := stages[j].(*syntax.Keep); ok {
-			want = needs{}
+			want = needs{names: []string{errorLabel, errorDetailsLabel}}
 			for _, item := range k.Items {
 				want = want.with(item.Name)
 			}
@@ -160,7 +163,8 @@ func appendTrials(out []trial, f syntax.LabelFilter) []trial {
 		if f.Matcher.Name == errorLabel || f.Matcher.Name == errorDetailsLabel {
 			return out
 		}
-		return append(out, trial{f.Matcher.Name, labelMatcher(f.Matcher)})
+		ok := labelMatcher(f.Matcher)
+		return append(out, trial{f.Matcher.Name, func(_ *lineState, v string) bool { return ok(v) }})
 	case *syntax.NumberFilter:
 		c := newComparison(f.Op, f.Value, parseNumber)
 		return append(out, trial{f.Name, c.try})
@@ -170,6 +174,15 @@ func appendTrials(out []trial, f syntax.LabelFilter) []trial {
 	case *syntax.BytesFilter:
 		c := newComparison(f.Op, f.Value, parseSize)
 		return append(out, trial{f.Name, c.try})
+	case *syntax.IPFilter:
+		m, err := newIPMatcher(f.Pattern)
+		if err != nil {
+			return out
+		}
+		not := f.Op == syntax.CompareNotEqual
+		return append(out, trial{f.Name, func(s *lineState, v string) bool {
+			return s.err != "" || m.matchLine(raw(v)) != not
+		}})
 	}
 	return out
 }

@@ -175,10 +175,14 @@ func (c *comparison[T]) holds(v T) bool {
 	return v <= c.value
 }
 
-// try is the comparison for a value that a parser just found: what cannot be read is left to the filter itself.
-func (c *comparison[T]) try(val string) bool {
+// try is the comparison for a value that a parser just found. What cannot be read is an error here already.
+func (c *comparison[T]) try(s *lineState, val string) bool {
 	v, err := c.parse(val)
-	return err != nil || c.holds(v)
+	if err != nil {
+		s.setError(errLabelFilter, err.Error())
+		return true
+	}
+	return c.holds(v)
 }
 
 // numericCondition compares a label as a number, a duration or a size. A missing label fails every comparison; a value

@@ -132,10 +132,7 @@ func (s *lineState) addMetadata(i int, m *model.Pair) {
 	if i < len(s.metaSlots) && s.metaSlots[i].name == m.Name {
 		sl = s.metaSlots[i].slot
 	} else {
-		sl = s.byName[m.Name]
-		if sl == nil && !s.closed {
-			sl = s.slotFor(m.Name)
-		}
+		sl = s.metadataSlot(m.Name)
 		for len(s.metaSlots) <= i {
 			s.metaSlots = append(s.metaSlots, metaSlot{})
 		}
@@ -144,6 +141,19 @@ func (s *lineState) addMetadata(i int, m *model.Pair) {
 	if sl != nil {
 		s.set(sl, catMetadata, m.Value)
 	}
+}
+
+// metadataSlot returns the slot of a metadata name. A name that the stream has gets the suffix of parsed labels.
+func (s *lineState) metadataSlot(name string) *slot {
+	sl := s.byName[name]
+	if sl != nil && sl.inBase {
+		name += extractedSuffix
+		sl = s.byName[name]
+	}
+	if sl == nil && !s.closed {
+		sl = s.slotFor(name)
+	}
+	return sl
 }
 
 // forget drops the slots that nothing refers to.

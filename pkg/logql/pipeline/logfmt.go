@@ -40,6 +40,8 @@ type namedKey struct {
 	key
 	from string
 	slot *slot
+	// clash says that a label beside it already ends up under its name: it stays empty.
+	clash bool
 }
 
 func newLogfmtParser(st *syntax.LogfmtParser, h parserHints) (stage, error) {
@@ -73,6 +75,13 @@ func (p *logfmtParser) bind(s *Stream) boundStage {
 		b.named = append(b.named, namedKey{key: b.key(e.Name), from: e.Expression, slot: s.pin(e.Name)})
 		s.pin(e.Name + extractedSuffix)
 	}
+	for i := range b.named {
+		for j := range b.named {
+			if b.named[j].conflict && b.named[j].extracted == b.named[i].slot {
+				b.named[i].clash = true
+			}
+		}
+	}
 	b.reset()
 	return b
 }
@@ -104,7 +113,7 @@ func (l *boundLogfmt) fillMissing() {
 		if n.skip {
 			continue
 		}
-		if _, ok := l.s.get(n.slot); !ok {
+		if _, ok := l.s.get(n.slot); !ok || n.clash {
 			l.s.set(n.slot, catParsed, "")
 			n.slot.extracted = l.s.seq
 		}

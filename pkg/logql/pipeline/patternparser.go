@@ -75,6 +75,9 @@ func (p *boundPattern) process(line []byte) ([]byte, bool) {
 	if p.idle || p.hints.stop > 0 && p.s.found >= p.hints.stop {
 		return line, true
 	}
+	if len(line) == 0 {
+		return line, true
+	}
 	rest := line
 	parts := p.parts
 	if !parts[0].capture {

@@ -111,7 +111,7 @@ func (s *Stream) newResult() *Result {
 		}
 	} else {
 		s.eachLabel(func(sl *slot, cat category, val string) {
-			if !sl.excluded {
+			if !sl.excluded && (val != "" || !s.p.sample) {
 				c.sorted = append(c.sorted, resultLabel{sl.name, val, cat})
 			}
 		})
