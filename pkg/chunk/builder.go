@@ -25,19 +25,24 @@ type Builder struct {
 	entries, size, bytes int
 }
 
+// What is appended at once is bounded so that a block, which takes more only while it is below a half of MaxBlockBytes, never exceeds it.
+const (
+	maxRun   = MaxBlockBytes / 8
+	maxPairs = MaxBlockBytes / 128
+)
+
 // NewBuilder returns an empty builder. Version4 gives every block the layout with metadata; with Version3 that layout
 // begins with the first entry that has some. Marshal then chooses the version that holds the whole chunk.
 func NewBuilder(version byte) *Builder {
-	b := &Builder{head: newHead(version >= Version4), min: math.MaxInt64, max: math.MinInt64}
-	return b
+	return &Builder{head: newHead(version >= Version4), min: math.MaxInt64, max: math.MinInt64}
 }
 
 // Append adds an entry, in whatever order of time. Line and metadata are copied. The metadata is stored sorted by name.
 func (b *Builder) Append(ts int64, line []byte, metadata []model.Pair) error {
-	if len(line) > MaxBlockBytes-EntryBound-len(b.head.buf) {
-		if len(line) > MaxBlockBytes/2 {
-			return fmt.Errorf("%w: line of %d bytes", ErrTooLarge, len(line))
-		}
+	if len(line) > maxRun || len(metadata) > maxPairs {
+		return fmt.Errorf("%w: line of %d bytes with %d pairs of metadata", ErrTooLarge, len(line), len(metadata))
+	}
+	if len(b.head.buf) > MaxBlockBytes/2 {
 		b.Cut()
 	}
 	if len(metadata) == 0 {
@@ -91,10 +96,10 @@ func sortedPairs(p []model.Pair) bool {
 
 // AppendEncoded adds a run of entries that AppendEntry wrote; the bytes are copied. If one of them is bad, none is added.
 func (b *Builder) AppendEncoded(run []byte) error {
-	if len(run) > MaxBlockBytes-2*len(b.head.buf) {
-		if len(run) > MaxBlockBytes/2 {
-			return fmt.Errorf("%w: run of %d bytes", ErrTooLarge, len(run))
-		}
+	if len(run) > maxRun {
+		return fmt.Errorf("%w: run of %d bytes", ErrTooLarge, len(run))
+	}
+	if len(b.head.buf) > MaxBlockBytes/2 {
 		b.Cut()
 	}
 	return b.head.appendEncoded(run)

@@ -120,17 +120,25 @@ func validName(s string) bool {
 	return s != ""
 }
 
-// cleanName makes a label name of a metadata name: one underscore for each odd character, key_ before a leading digit.
+// cleanName makes a label name of a metadata name, as it is done where names come in: an underscore for each run of odd characters and
+// underscores, key_ before a leading digit.
 func cleanName(s string) string {
+	if s == "" {
+		return "_"
+	}
 	var b strings.Builder
-	if s == "" || s[0] >= '0' && s[0] <= '9' {
+	if s[0] >= '0' && s[0] <= '9' {
 		b.WriteString("key_")
 	}
-	for _, r := range s {
-		if r < 0x80 && (r|0x20 >= 'a' && r|0x20 <= 'z' || r >= '0' && r <= '9') {
-			b.WriteByte(byte(r))
-		} else {
+	under := false
+	for i := range len(s) {
+		c := s[i]
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' {
+			b.WriteByte(c)
+			under = false
+		} else if !under {
 			b.WriteByte('_')
+			under = true
 		}
 	}
 	return b.String()
