@@ -10,10 +10,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxNodes and maxDepth bound what a file may expand to: aliases can make a small file huge or endless.
+// maxNodes and maxDepth bound what a file may expand to, since aliases can make a small file huge or endless; maxErrors
+// bounds what is reported.
 const (
-	maxNodes = 200_000
-	maxDepth = 64
+	maxNodes  = 200_000
+	maxDepth  = 64
+	maxErrors = 50
 )
 
 // position is a place in a file, or a flag.
@@ -42,8 +44,6 @@ type decoder struct {
 	nodes    int
 	// start fills a new element of a map or a list before it is read, if it is not nil.
 	start func(path string, element reflect.Value)
-	// tenantKeys are the keys that Loki knows in a tenant's limits.
-	tenantKeys *key
 }
 
 func newDecoder(file string) *decoder {
@@ -51,6 +51,12 @@ func newDecoder(file string) *decoder {
 }
 
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
+	if len(d.errs) == maxErrors {
+		format, args, path = "there are more mistakes after this one", nil, ""
+	}
+	if len(d.errs) > maxErrors {
+		return
+	}
 	d.errs = append(d.errs, &Error{
 		At: position{file: d.file, line: n.Line, column: n.Column}, Path: path, Message: fmt.Sprintf(format, args...),
 	})
@@ -149,7 +155,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f field, path string, kno
 	}
 	t := v.Type()
 	switch {
-	case isNull(n):
+	case isNull(n), n.Kind == yaml.ScalarNode && n.Value == "" && hasKeys(t):
 		// As in Loki a key without a value leaves the default.
 		if !isBlock(t) {
 			d.set[path] = d.at(n)
@@ -162,7 +168,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f field, path string, kno
 		d.block(n, p.Elem(), path, known, depth)
 		v.Set(p)
 	case t.Kind() == reflect.Map:
-		d.mapping(n, v, f, path, known, depth)
+		d.mapping(n, v, f, path, depth)
 	case t.Kind() == reflect.Slice:
 		d.list(n, v, f, path, known, depth)
 	case n.Kind != yaml.ScalarNode:
@@ -187,7 +193,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f field, path string) {
 	v.Set(c)
 }
 
-func (d *decoder) mapping(n *yaml.Node, v reflect.Value, f field, path string, known *key, depth int) {
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, f field, path string, depth int) {
 	if n.Kind != yaml.MappingNode {
 		d.fail(n, path, "%s is not allowed, only a mapping", describe(n, f))
 		return
@@ -198,11 +204,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, f field, path string, k
 		e := reflect.New(v.Type().Elem())
 		child := joinPath(path, name)
 		d.begin(e, child)
-		sub := known
-		if d.tenantKeys != nil && path == "overrides" {
-			sub = d.tenantKeys
-		}
-		d.value(value, e.Elem(), f, child, sub, depth+1)
+		d.value(value, e.Elem(), f, child, elementKeys(path), depth+1)
 		m.SetMapIndex(reflect.ValueOf(name), e.Elem())
 	})
 	v.Set(m)
@@ -227,6 +229,26 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f field, path string, know
 		items = reflect.Append(items, e.Elem())
 	}
 	v.Set(items)
+}
+
+// elementKeys returns the keys that Loki knows in the elements of a map of blocks.
+func elementKeys(path string) *key {
+	at := func(names ...string) *key {
+		k := knownKeys()
+		for _, name := range names {
+			k = k.child(name)
+		}
+		return k
+	}
+	switch {
+	case path == "overrides":
+		return at("limits_config")
+	case path == "storage_config.named_stores.aws":
+		return at("storage_config", "aws")
+	case path == "ruler.remote_write.clients", strings.HasSuffix(path, "ruler_remote_write_config"):
+		return at("ruler", "remote_write", "client")
+	}
+	return nil
 }
 
 // ignore walks over what is known and not implemented, to find mistakes and what must not be ignored.
@@ -297,6 +319,11 @@ func (d *decoder) begin(p reflect.Value, path string) {
 	case *Memberlist:
 		*e = defaultMemberlist()
 	}
+}
+
+// hasKeys tells whether a type is a block, a pointer to one, or a map.
+func hasKeys(t reflect.Type) bool {
+	return isBlock(t) || t.Kind() == reflect.Map || t.Kind() == reflect.Pointer && isBlock(t.Elem())
 }
 
 func isNull(n *yaml.Node) bool {

@@ -74,12 +74,12 @@ func (d deriver) commonStorage() {
 	fs := common.Filesystem
 	derive(d, "storage_config.filesystem.directory", &c.Storage.Filesystem.Directory, fs.ChunksDirectory)
 	derive(d, "ruler.storage.local.directory", &c.Ruler.Storage.Local.Directory, fs.RulesDirectory)
-	if d.isSet("common.storage.s3") {
-		derive(d, "storage_config.aws", &c.Storage.AWS, common.S3)
+	if common.S3 != defaultS3() {
 		if !d.isSet("ruler.storage.s3") && !d.isSet("ruler.storage.local") {
 			derive(d, "ruler.storage.type", &c.Ruler.Storage.Type, "s3")
 		}
-		derive(d, "ruler.storage.s3", &c.Ruler.Storage.S3, common.S3)
+		replace(&c.Storage.AWS, defaultS3(), common.S3)
+		replace(&c.Ruler.Storage.S3, defaultS3(), common.S3)
 	}
 	if d.isSet("common.storage.hedging") {
 		derive(d, "storage_config.hedging", &c.Storage.Hedging, common.Hedging)
@@ -87,25 +87,31 @@ func (d deriver) commonStorage() {
 	d.thanosStorage()
 }
 
+// replace sets a block in which nothing differs from its defaults.
+func replace[T comparable](to *T, defaults, value T) {
+	if *to == defaults {
+		*to = value
+	}
+}
+
 func (d deriver) thanosStorage() {
-	c, common := d.c, &d.c.Common.Storage
-	if d.isSet("common.storage.object_store") {
-		derive(d, "storage_config.object_store", &c.Storage.ObjectStore, common.ObjectStore)
-		if !d.isSet("ruler_storage") {
-			c.RulerStorage.S3, c.RulerStorage.Filesystem = common.ObjectStore.S3, common.ObjectStore.Filesystem
-			if d.isSet("common.storage.object_store.s3") {
-				c.RulerStorage.Backend = "s3"
-			}
-		}
+	c, common := d.c, &d.c.Common.Storage.ObjectStore
+	rules := &c.RulerStorage
+	if common.S3 != defaultThanosStore().S3 && *rules == defaultRulerBucket() {
+		rules.Backend = "s3"
+	}
+	replace(&c.Storage.ObjectStore, defaultThanosStore(), *common)
+	replace(&rules.S3, defaultThanosStore().S3, common.S3)
+	if common.Filesystem.Dir != "" && rules.Filesystem.Dir == "" {
+		rules.Filesystem = common.Filesystem
 	}
 	if c.Storage.ObjectStore.Filesystem.Dir == "" {
 		c.Storage.ObjectStore.Filesystem.Dir = c.Storage.Filesystem.Directory
 	}
-	if c.RulerStorage.Filesystem.Dir == "" {
-		c.RulerStorage.Filesystem.Dir = c.Common.Storage.Filesystem.RulesDirectory
-	}
-	if c.RulerStorage.Local.Directory == "" {
-		c.RulerStorage.Local.Directory = c.Common.Storage.Filesystem.RulesDirectory
+	for _, dir := range []*string{&rules.Filesystem.Dir, &rules.Local.Directory} {
+		if *dir == "" {
+			*dir = c.Common.Storage.Filesystem.RulesDirectory
+		}
 	}
 }
 
@@ -197,6 +203,9 @@ func (d deriver) oldKeys() {
 	})
 	old("limits_config.per_tenant_override_period", func() {
 		derive(d, "runtime_config.period", &c.RuntimeConfig.Period, c.Limits.PerTenantOverridePeriod)
+	})
+	old("http_prefix", func() {
+		derive(d, "server.http_path_prefix", &c.Server.HTTPPathPrefix, c.HTTPPrefix)
 	})
 	c.Limits.OTLPConfig.DefaultIndexLabels = c.Distributor.OTLPConfig.DefaultResourceAttributes
 	for _, s3 := range []*S3{&c.Storage.AWS, &c.Ruler.Storage.S3} {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"strings"
@@ -38,10 +39,8 @@ func (e Errors) Error() string {
 // sorted puts the mistakes in the order in which they stand in the file, those of flags first.
 func (e Errors) sorted() Errors {
 	sort.SliceStable(e, func(i, j int) bool {
-		if e[i].At.line != e[j].At.line {
-			return e[i].At.line < e[j].At.line
-		}
-		return e[i].Path < e[j].Path
+		a, b := e[i], e[j]
+		return cmp.Or(cmp.Compare(a.At.line, b.At.line), cmp.Compare(a.At.column, b.At.column), cmp.Compare(a.Path, b.Path)) < 0
 	})
 	return e
 }
@@ -49,9 +48,16 @@ func (e Errors) sorted() Errors {
 // addError takes a mistake that belongs to a key.
 type addError func(path, format string, args ...any)
 
-// collect returns an addError that looks up where a key was set.
+// collect returns an addError that looks up where a key was set. A key whose value was not understood before keeps its
+// default, so what follows from that is not reported.
 func collect(errs *Errors, set map[string]position, file string) addError {
+	before := (*errs)[:len(*errs):len(*errs)]
 	return func(path, format string, args ...any) {
+		for _, e := range before {
+			if e.Path == path || strings.HasPrefix(e.Path, path+".") || e.Path != "" && strings.HasPrefix(path, e.Path+".") {
+				return
+			}
+		}
 		*errs = append(*errs, &Error{At: locate(set, path, file), Path: path, Message: fmt.Sprintf(format, args...)})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"logstore/pkg/limits"
 )
 
 // field is a key of a block: a field of a struct with its tag read.
@@ -179,7 +181,7 @@ func checkAllowed(allow []string, text string) error {
 func scalarText(v reflect.Value, f field) string {
 	switch {
 	case v.Type() == durationType:
-		return formatDuration(time.Duration(v.Int()))
+		return limits.FormatDuration(time.Duration(v.Int()))
 	case v.Type() == timeType:
 		t := v.Interface().(time.Time)
 		if f.date {
@@ -207,7 +209,7 @@ func scalarText(v reflect.Value, f field) string {
 		return strings.Join(items, ",")
 	}
 	if f.bytes {
-		return formatSize(v.Int())
+		return limits.FormatBytes(v.Int())
 	}
 	return strconv.FormatInt(v.Int(), 10)
 }

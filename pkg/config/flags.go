@@ -114,7 +114,7 @@ func (cl *commandLine) apply(c *Config, d *decoder) {
 			}
 			err = fmt.Errorf("%s is not allowed, only %w", shown, err)
 		}
-		d.errs = append(d.errs, &Error{At: at, Message: err.Error()})
+		d.errs = append(d.errs, &Error{At: at, Path: value.def.key, Message: err.Error()})
 	}
 }
 
@@ -138,4 +138,7 @@ type flagDef struct {
 	help  string
 	group string
 	kind  reflect.Kind
+
+	// block and prefix tell where a flag of a block that occurs several times comes from.
+	block, prefix string
 }

@@ -48,7 +48,7 @@ func parseFlagDefs(text string) ([]flagDef, error) {
 				return nil, fmt.Errorf("line %d: no block %s", number+1, words[1])
 			}
 			for _, def := range blocks[words[1]] {
-				def.key, def.group = words[2]+def.key, group
+				def.key, def.group, def.block, def.prefix = words[2]+def.key, group, words[1], flagPrefix
 				def.flags = []string{flagPrefix + def.flags[0]}
 				defs = append(defs, def)
 			}

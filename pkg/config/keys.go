@@ -116,7 +116,7 @@ func joinPath(path, name string) string {
 // nearest returns the candidate with the least edit distance from a name, else the first that goes on where the name
 // ends, or "" if none is near.
 func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
+	best, bestDistance := "", max(1, len(name)/3)+1
 	for _, c := range candidates {
 		if len(name) >= 4 && strings.HasPrefix(c, name) && best == "" {
 			best = c

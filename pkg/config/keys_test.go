@@ -35,11 +35,28 @@ func lokiKeys(t testing.TB) []lokiKey {
 	return rows
 }
 
+// documentedKeys are keys that Loki's documentation, or Prometheus' for remote write, names beside those of the table.
+var documentedKeys = []string{
+	"overrides_exporter.ring", "profiling.block_profile_rate", "profiling.cpu_profile_rate", "profiling.mutex_profile_fraction",
+	"ruler.remote_write.client.metadata_config", "ruler.remote_write.client.oauth2", "ruler.remote_write.client.azuread",
+	"ruler.remote_write.client.google_iam", "ruler.remote_write.client.enable_http2", "ruler.remote_write.client.no_proxy",
+	"ruler.remote_write.client.proxy_from_environment", "ruler.remote_write.client.proxy_connect_header",
+	"ruler.remote_write.client.protobuf_message", "ruler.remote_write.client.round_robin_dns",
+	"ruler.remote_write.client.send_exemplars", "ruler.remote_write.client.send_native_histograms",
+	"ruler.remote_write.client.tls_config.ca", "ruler.remote_write.client.tls_config.cert",
+	"ruler.remote_write.client.tls_config.key", "ruler.remote_write.client.tls_config.min_version",
+	"ruler.remote_write.client.tls_config.max_version", "ruler.remote_write.client.queue_config.sample_age_limit",
+}
+
 func TestKeysText(t *testing.T) {
 	root := &key{children: map[string]*key{}}
+	paths := slices.Clone(documentedKeys)
 	for _, row := range lokiKeys(t) {
+		paths = append(paths, row.path)
+	}
+	for _, path := range paths {
 		k := root
-		for part := range strings.SplitSeq(row.path, ".") {
+		for part := range strings.SplitSeq(path, ".") {
 			if k.children[part] == nil {
 				k.children[part] = &key{children: map[string]*key{}}
 			}

@@ -58,11 +58,20 @@ func Load(args []string, env LookupEnv) (*Setup, error) {
 		}
 		text = []byte(expanded)
 	}
-	return setup, setup.build(text, cl)
+	if err := setup.build(text, cl); err != nil {
+		return nil, err
+	}
+	return setup, nil
 }
 
 // build makes the configuration from the text of the file and the flags.
 func (s *Setup) build(text []byte, cl *commandLine) error {
+	_, err := s.decode(text, cl.apply)
+	return err
+}
+
+// decode reads the text of the file, lets a later hand change what it says, completes and checks it.
+func (s *Setup) decode(text []byte, later ...func(c *Config, d *decoder)) (*decoder, error) {
 	c := Default()
 	if s.File != "" {
 		// Loki's default. With false, the data of all tenants would be mixed.
@@ -70,20 +79,19 @@ func (s *Setup) build(text []byte, cl *commandLine) error {
 	}
 	d := newDecoder(s.File)
 	d.document(text, reflect.ValueOf(&c).Elem(), knownKeys())
-	cl.apply(&c, d)
-	deriver{c: &c, set: d.set}.run()
-	// A check of values that were not understood would only add confusion.
-	if len(d.errs) == 0 {
-		c.validate(collect(&d.errs, d.set, s.File))
+	for _, change := range later {
+		change(&c, d)
 	}
+	deriver{c: &c, set: d.set}.run()
+	c.validate(collect(&d.errs, d.set, s.File))
 	if len(d.errs) > 0 {
-		return d.errs.sorted()
+		return d, d.errs.sorted()
 	}
 	slices.Sort(d.noEffect)
 	s.Config = &c
 	s.NoEffect = slices.Compact(d.noEffect)
 	s.Warnings = c.warnings(deriver{set: d.set}.isSet)
-	return nil
+	return d, nil
 }
 
 // readFirst returns the name and the text of the first file that exists.
@@ -131,8 +139,11 @@ func (d *decoder) syntaxError(err error) *Error {
 		e.At.line, e.At.column = line, 1
 		_, message, _ = strings.Cut(message, ": ")
 	}
-	if strings.HasPrefix(message, "unknown anchor") {
+	switch {
+	case strings.HasPrefix(message, "unknown anchor"):
 		message = "a value that begins with * must stand in quotation marks"
+	case strings.HasPrefix(message, "found character that cannot start any token"):
+		message = "a tab, where only spaces are allowed, or a value that must stand in quotation marks"
 	}
 	if i := strings.IndexAny(message, "'\"`"); i > 0 && !strings.HasPrefix(message[i:], "':'") && !strings.HasPrefix(message[i:], "'-'") {
 		message = strings.TrimSpace(message[:i])

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,12 +27,8 @@ func TestRealFilesLoad(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			setup, err := Load([]string{"-config.file=" + file, "-config.expand-env=true"}, lokiEnv)
+			_, err := Load([]string{"-config.file=" + file, "-config.expand-env=true"}, lokiEnv)
 			require.NoError(t, err)
-			t.Log(setup.NoEffect, setup.Warnings)
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			require.NotEmpty(t, text)
 		})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"logstore/pkg/limits"
 )
 
 // Modes of WriteYAML, those of the API's parameter `mode`.
@@ -100,14 +102,12 @@ func scalarNode(v reflect.Value, f field) *yaml.Node {
 		return text(s, "!!bool")
 	case v.Type() != durationType && !f.bytes && (v.CanInt() || v.CanUint()):
 		return text(s, "!!int")
-	case v.CanFloat():
-		return text(s, "!!float")
 	case v.Kind() != reflect.String:
 		return text(s, "")
 	case f.secret && s != "":
-		s = Redacted
+		s = limits.Redacted
 	case f.url:
-		s = redactURL(s)
+		s = limits.RedactURL(s)
 	default:
 		s = redactText(s)
 	}

@@ -28,6 +28,11 @@ func refuse(path, value string) error {
 		if on, _ := parseBool(value); on {
 			return errors.New("reading pushes from Kafka is not supported: set it to false and push to the store itself")
 		}
+	case slices.Contains(foreignCommonStores, path):
+		if value != "" {
+			return errors.New("this object store is not supported in common.storage, only s3 and filesystem: the rules and chunks in it " +
+				"would not be found")
+		}
 	case path == "storage_config.boltdb_shipper.shared_store", path == "storage_config.tsdb_shipper.shared_store",
 		path == "compactor.shared_store", path == "compactor.delete_request_store":
 		if slices.Contains(foreignStores, value) {
@@ -41,6 +46,13 @@ func refuse(path, value string) error {
 var foreignStores = []string{
 	"gcs", "azure", "swift", "bos", "cos", "alibabacloud", "gcs-thanos", "azure-thanos", "swift-thanos", "bos-thanos",
 	"alibaba-thanos", "cassandra", "bigtable", "bigtable-hashed", "gcp", "gcp-columnkey", "aws-dynamo", "grpc-store",
+}
+
+// foreignCommonStores are keys that say that everything lives in such a store.
+var foreignCommonStores = []string{
+	"common.storage.gcs.bucket_name", "common.storage.azure.account_name", "common.storage.azure.connection_string",
+	"common.storage.swift.container_name", "common.storage.bos.bucket_name", "common.storage.cos.bucketnames",
+	"common.storage.alibabacloud.bucket",
 }
 
 func refuseTarget(value string) error {

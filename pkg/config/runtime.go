@@ -129,7 +129,6 @@ func readOverrides(file string, text []byte, defaults limits.Limits, tenants map
 			l.Limits = before
 		}
 	}
-	d.tenantKeys = knownKeys().child("limits_config")
 	var out overridesFile
 	d.document(text, reflect.ValueOf(&out).Elem(), runtimeKeys)
 	add := collect(&d.errs, d.set, file)

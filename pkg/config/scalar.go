@@ -60,21 +60,6 @@ var durationUnits = map[string]time.Duration{
 	"m": time.Minute, "h": time.Hour, "d": day, "w": 7 * day, "y": 365 * day,
 }
 
-// formatDuration writes a duration as people do: 1h30m, 7d, 0s.
-func formatDuration(d time.Duration) string {
-	if d > 0 && d%day == 0 {
-		return strconv.FormatInt(int64(d/day), 10) + "d"
-	}
-	s := d.String()
-	if d%time.Minute == 0 && d != 0 {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if d%time.Hour == 0 && d != 0 {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
 var (
 	errSize = errors.New("a size such as 4MB, 256KB or a number of bytes")
 	errInt  = errors.New("an integer")
@@ -117,21 +102,8 @@ func parseSize(text string) (int64, error) {
 }
 
 var sizeUnits = map[string]float64{
-	"B": 1, "": 1, "K": 1 << 10, "KB": 1 << 10, "KIB": 1 << 10, "M": 1 << 20, "MB": 1 << 20, "MIB": 1 << 20,
+	"B": 1, "K": 1 << 10, "KB": 1 << 10, "KIB": 1 << 10, "M": 1 << 20, "MB": 1 << 20, "MIB": 1 << 20,
 	"G": 1 << 30, "GB": 1 << 30, "GIB": 1 << 30, "T": 1 << 40, "TB": 1 << 40, "TIB": 1 << 40, "P": 1 << 50, "PB": 1 << 50, "PIB": 1 << 50,
-}
-
-// formatSize writes a size in the greatest unit that divides it.
-func formatSize(n int64) string {
-	if n <= 0 {
-		return strconv.FormatInt(n, 10) + "B"
-	}
-	for i, unit := range []string{"PB", "TB", "GB", "MB", "KB"} {
-		if size := int64(1) << (50 - 10*i); n%size == 0 {
-			return strconv.FormatInt(n/size, 10) + unit
-		}
-	}
-	return strconv.FormatInt(n, 10) + "B"
 }
 
 // parseInt reads an integer, also one that was written as a float (1.5e+06): what some programs make of integers.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"logstore/pkg/limits"
 )
 
 // Index stores of a period.
@@ -103,7 +105,7 @@ func (p Period) validate(path string, c *Config, add addError) {
 			"copy the data with a Loki that knows the store, or start a new bucket", p.Store, StoreBoltDBShipper, StoreTSDB)
 	}
 	if p.Index.Period != day && (p.Store == StoreBoltDBShipper || p.Store == StoreTSDB) {
-		add(path+".index.period", "%s needs 24h, not %s", p.Store, formatDuration(p.Index.Period))
+		add(path+".index.period", "%s needs 24h, not %s", p.Store, limits.FormatDuration(p.Index.Period))
 	}
 	if p.ObjectStore != "" {
 		if _, err := c.ObjectStore(p.ObjectStore); err != nil {

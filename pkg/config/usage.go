@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -28,37 +29,70 @@ Command:
   -help                      Print this.
 `
 
-// Usage writes what -help shows.
+// Usage writes what -help shows. The flags of a block that occurs several times are written once.
 func Usage(w io.Writer) error {
 	c := Default()
 	deriver{c: &c, set: map[string]position{}}.run()
 	var out strings.Builder
 	out.WriteString(usageHead)
 	group := ""
+	written := map[string]string{} // a block, to the prefix under which it was written
 	for _, def := range flagDefs() {
 		if def.group != group {
 			group = def.group
 			fmt.Fprintf(&out, "\n%s:\n", group)
 		}
-		v, f := lookup(reflect.ValueOf(&c).Elem(), def.key)
-		head := "  -" + def.flags[0]
-		if len(head) < 28 {
-			head += strings.Repeat(" ", 28-len(head))
-		} else {
-			head += "\n" + strings.Repeat(" ", 28)
+		name := "-" + def.flags[0]
+		if def.block != "" {
+			prefix, ok := written[def.block]
+			if !ok {
+				prefix = def.prefix
+				written[def.block] = prefix
+				out.WriteString(blockHead(def.block))
+			}
+			if prefix != def.prefix {
+				continue
+			}
+			name = "-PREFIX" + strings.TrimPrefix(def.flags[0], def.prefix)
 		}
-		out.WriteString(head + " " + wrap(def.help+showDefault(v, f), 29, 120) + "\n")
+		v, f := lookup(reflect.ValueOf(&c).Elem(), def.key)
+		writeFlag(&out, name, def.help+showDefault(v, f))
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
+// blockHead says which prefixes a block has.
+func blockHead(block string) string {
+	var prefixes []string
+	for _, def := range flagDefs() {
+		prefix := def.prefix
+		if prefix == "" {
+			prefix = "(nothing)"
+		}
+		if def.block == block && !slices.Contains(prefixes, prefix) {
+			prefixes = append(prefixes, prefix)
+		}
+	}
+	return "  " + wrap("PREFIX is one of: "+strings.Join(prefixes, ", "), 2, 120) + "\n"
+}
+
+func writeFlag(out *strings.Builder, name, help string) {
+	head := "  " + name
+	if len(head) < 28 {
+		head += strings.Repeat(" ", 28-len(head))
+	} else {
+		head += "\n" + strings.Repeat(" ", 28)
+	}
+	out.WriteString(head + " " + wrap(help, 29, 120) + "\n")
+}
+
 func showDefault(v reflect.Value, f field) string {
 	text := scalarText(v, f)
-	if text == "" || text == "0" && v.Type() == timeType || v.Kind() == reflect.Bool && text == "false" {
+	if text == "" || v.Type() == timeType || v.Kind() == reflect.Bool && text == "false" {
 		return ""
 	}
-	return " (default " + text + ")"
+	return " (default " + strings.ReplaceAll(text, ",", ", ") + ")"
 }
 
 // wrap breaks a text into lines that begin at a column and end before another.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"logstore/pkg/limits"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -29,7 +31,7 @@ func (c *Config) validate(add addError) {
 		}
 	}
 	if c.RuntimeConfig.Period <= 0 && c.RuntimeConfig.File != "" {
-		add("runtime_config.period", "%s is not allowed, only a duration above 0", formatDuration(c.RuntimeConfig.Period))
+		add("runtime_config.period", "%s is not allowed, only a duration above 0", limits.FormatDuration(c.RuntimeConfig.Period))
 	}
 }
 
@@ -169,7 +171,7 @@ func (c *Config) validateRuler(add addError) {
 		for _, part := range parseList(address) {
 			// The parser's own error would quote the address, password and all.
 			if u, err := url.Parse(part); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-				add(key, "%q is no http or https URL", redactURL(part))
+				add(key, "%q is no http or https URL", limits.RedactURL(part))
 			}
 		}
 	}

@@ -80,13 +80,13 @@ func (c OTLPConfig) Compile() (*OTLPRules, error) {
 	}
 	var err error
 	if r.resource, err = compileRules(resource); err != nil {
-		return nil, fmt.Errorf("resource_attributes.attributes_config: %w", err)
+		return nil, fmt.Errorf("resource_attributes.attributes_config%w", err)
 	}
 	if r.scope, err = compileRules(c.ScopeAttributes); err != nil {
-		return nil, fmt.Errorf("scope_attributes: %w", err)
+		return nil, fmt.Errorf("scope_attributes%w", err)
 	}
 	if r.log, err = compileRules(c.LogAttributes); err != nil {
-		return nil, fmt.Errorf("log_attributes: %w", err)
+		return nil, fmt.Errorf("log_attributes%w", err)
 	}
 	return r, nil
 }
