@@ -59,7 +59,7 @@ func newS3Client(cfg S3Config, t s3Target, logger *slog.Logger) (*s3.Client, *ht
 	if err != nil {
 		return nil, nil, err
 	}
-	client, transport, err := httpClient(cfg, t)
+	client, transport, err := httpClient(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,7 +127,7 @@ func (c *loggedCredentials) Retrieve(ctx context.Context) (aws.Credentials, erro
 	return found, err
 }
 
-func httpClient(cfg S3Config, t s3Target) (*http.Client, *http.Transport, error) {
+func httpClient(cfg S3Config) (*http.Client, *http.Transport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.HTTP.InsecureSkipVerify} //nolint:gosec // The owner's wish.
 	if cfg.HTTP.CAFile != "" {
 		pool, err := authorities(cfg.HTTP.CAFile)
@@ -139,12 +139,7 @@ func httpClient(cfg S3Config, t s3Target) (*http.Client, *http.Transport, error)
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	transport := awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
 		tr.TLSClientConfig = tlsConfig
-		tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if absolute, ok := t.dial[address]; ok {
-				address = absolute
-			}
-			return dialer.DialContext(ctx, network, address)
-		}
+		tr.DialContext = dialer.DialContext
 		tr.IdleConnTimeout = cfg.HTTP.IdleConnTimeout
 		tr.ResponseHeaderTimeout = cfg.HTTP.ResponseHeaderTimeout
 		tr.MaxIdleConns = 0

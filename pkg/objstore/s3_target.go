@@ -17,11 +17,10 @@ type s3Target struct {
 	credentialsFrom                            string // which setting gave them, empty for the default chain
 
 	region string // empty if only the environment may know
-	// endpoint is a URL without a dot at the end of its host, empty for AWS's own of the region.
-	endpoint string
-	// dial maps the endpoint's address to the one to connect to, where they differ by that dot: it makes the name absolute
-	// for the resolver, but does not belong into a Host header or a certificate.
-	dial      map[string]string
+	// endpoint is a URL, empty for AWS's own of the region. A dot at the end of its host is cut off: it is there since Loki
+	// takes a name without any dot for a region, but resolvers do not find such a name in the hosts file, and it belongs
+	// neither into a Host header nor into a certificate.
+	endpoint  string
 	insecure  bool
 	pathStyle bool
 	buckets   []string
@@ -81,7 +80,7 @@ func (t *s3Target) setCredentials(c S3Config, u S3URL) error {
 	return nil
 }
 
-// setEndpoint fills endpoint, dial and pathStyle, and a region that AWS's host name tells.
+// setEndpoint fills endpoint, insecure and pathStyle, and a region that AWS's host name tells.
 func (t *s3Target) setEndpoint(c S3Config, u S3URL) error {
 	scheme, hostport, path, err := splitEndpoint(c.Endpoint)
 	if err != nil {
@@ -116,12 +115,6 @@ func (t *s3Target) setEndpoint(c S3Config, u S3URL) error {
 		address = net.JoinHostPort(name, port)
 	}
 	t.endpoint = (&url.URL{Scheme: scheme, Host: address, Path: path}).String()
-	if name != host {
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[scheme]
-		}
-		t.dial = map[string]string{net.JoinHostPort(name, port): net.JoinHostPort(host, port)}
-	}
 	return nil
 }
 
