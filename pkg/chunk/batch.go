@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 	"sync"
 
@@ -117,12 +118,12 @@ func (b *Batch) Walk() error {
 	if b.pairs && b.Symbols != nil {
 		b.Meta = slices.Grow(b.meta[:0], n)
 	}
-	pos, sorted := 0, true
-	if !b.pairs {
+	var pos int
+	var sorted bool
+	if b.pairs {
+		pos, sorted = b.walkPairs()
+	} else {
 		pos, sorted = b.walkPlain()
-	}
-	if pos >= 0 {
-		pos, sorted = b.walkRest(pos, sorted)
 	}
 	if b.Meta != nil {
 		b.meta = b.Meta
@@ -137,127 +138,95 @@ func (b *Batch) Walk() error {
 	return nil
 }
 
-// walkPlain reads entries without symbol references as long as the fast way is safe. It returns where it stopped,
-// and whether timestamps ascend so far; a bad entry at position p is -p-1.
+// walkPlain reads entries without symbol references. It returns where it stopped, and whether timestamps ascend;
+// a bad entry at position p is -p-1.
 func (b *Batch) walkPlain() (pos int, sorted bool) {
 	buf := b.Buf
-	n := min(cap(b.Ts), cap(b.Start), cap(b.End))
-	ts, start, end := b.Ts[:n], b.Start[:n], b.End[:n]
+	ts, start, end := b.Ts, b.Start, b.End
 	sorted = true
-	last := int64(-1 << 63)
-	i := 0
-	for i < n && len(buf)-pos >= wideEntry {
-		u, at := uvarintAt(buf, pos)
-		if at < 0 {
+	last := int64(math.MinInt64)
+	for pos < len(buf) {
+		t, from, to := entryAt(buf, pos)
+		if to < 0 {
 			return -pos - 1, sorted
 		}
-		l := uint64(buf[at])
-		at++
-		if l >= 0x80 {
-			c := uint64(buf[at])
-			at++
-			l = l&0x7f | c<<7
-			if c >= 0x80 {
-				if l, at = uvarintAt(buf, at-2); at < 0 {
-					return -pos - 1, sorted
-				}
-			}
-		}
-		if l > uint64(len(buf)-at) {
-			return -pos - 1, sorted
-		}
-		t := unzigzag(u)
 		if t < last {
 			sorted = false
 		}
 		last = t
-		ts[i], start[i] = t, uint32(at)
-		pos = at + int(l)
-		end[i] = uint32(pos)
-		i++
+		ts, start, end = append(ts, t), append(start, uint32(from)), append(end, uint32(to))
+		pos = to
 	}
-	b.Ts, b.Start, b.End = ts[:i], start[:i], end[:i]
+	b.Ts, b.Start, b.End = ts, start, end
 	return pos, sorted
 }
 
-// walkRest reads entries of both kinds from pos to the end, checking every byte.
-func (b *Batch) walkRest(pos int, sorted bool) (int, bool) {
+// walkPairs is walkPlain for entries with symbol references, whose places it notes if any entry of the block has some.
+func (b *Batch) walkPairs() (pos int, sorted bool) {
 	buf := b.Buf
-	last := int64(-1 << 63)
-	if len(b.Ts) > 0 {
-		last = b.Ts[len(b.Ts)-1]
+	known := uint64(0)
+	if b.Symbols != nil {
+		known = uint64(len(b.Symbols.strings))
 	}
+	sorted = true
+	last := int64(math.MinInt64)
 	for pos < len(buf) {
-		u, n := binary.Uvarint(buf[pos:])
-		if n <= 0 {
+		t, from, to := entryAt(buf, pos)
+		if to < 0 {
 			return -pos - 1, sorted
 		}
-		at := pos + n
-		l, n := binary.Uvarint(buf[at:])
-		if n <= 0 || l > uint64(len(buf)-at-n) {
-			return -pos - 1, sorted
-		}
-		at += n
-		end := at + int(l)
-		next := end
-		if b.pairs {
-			m := b.walkPairs(end)
-			if m < 0 {
-				return -pos - 1, sorted
-			}
-			next = m
-		}
-		t := unzigzag(u)
 		if t < last {
 			sorted = false
 		}
 		last = t
-		b.Ts = append(b.Ts, t)
-		b.Start = append(b.Start, uint32(at))
-		b.End = append(b.End, uint32(end))
+		begin, next := to+1, to+2
+		if len(buf) < next || buf[to] != 1 || buf[to+1] != 0 {
+			if begin, next = pairsAt(buf, to, known); next < 0 {
+				return -pos - 1, sorted
+			}
+		}
+		b.Ts, b.Start, b.End = append(b.Ts, t), append(b.Start, uint32(from)), append(b.End, uint32(to))
+		if b.Meta != nil {
+			b.Meta = append(b.Meta, uint32(begin))
+		}
 		pos = next
 	}
 	return pos, sorted
 }
 
-// walkPairs checks an entry's symbol references at pos, notes their place and returns the position behind them,
-// or -1 if they are wrong.
-func (b *Batch) walkPairs(pos int) int {
-	buf := b.Buf
-	if len(buf)-pos >= 2 && buf[pos] == 1 && buf[pos+1] == 0 {
-		if b.Meta != nil {
-			b.Meta = append(b.Meta, uint32(pos+1))
-		}
-		return pos + 2
-	}
+// pairsAt checks an entry's symbol part at pos, whose references must be below known. It returns where the number of pairs
+// stands and where the part ends; the end is negative if the part is bad.
+func pairsAt(buf []byte, pos int, known uint64) (begin, end int) {
 	size, n := binary.Uvarint(buf[pos:])
 	if n <= 0 || size > uint64(len(buf)-pos-n) {
-		return -1
+		return 0, -1
 	}
-	begin := pos + n
-	part := buf[begin : begin+int(size)]
+	begin = pos + n
+	end = begin + int(size)
+	part := buf[begin:end]
 	pairs, at := binary.Uvarint(part)
-	if at <= 0 || pairs > uint64(len(part)) {
-		return -1
+	if at <= 0 || pairs > size {
+		return 0, -1
 	}
-	if b.Meta != nil {
-		b.Meta = append(b.Meta, uint32(begin))
-	}
-	known := uint64(0)
-	if b.Symbols != nil {
-		known = uint64(len(b.Symbols.strings))
-	}
-	for range 2 * pairs {
-		ref, n := binary.Uvarint(part[at:])
-		if n <= 0 || ref >= known {
-			return -1
+	// Every number ends with a byte below 0x80: the references are counted while their values are put together.
+	refs, shift, value := uint64(0), 0, uint64(0)
+	for _, c := range part[at:] {
+		value |= uint64(c&0x7f) << shift
+		if shift += 7; c >= 0x80 {
+			if shift > 28 {
+				return 0, -1
+			}
+			continue
 		}
-		at += n
+		if value >= known {
+			return 0, -1
+		}
+		refs, shift, value = refs+1, 0, 0
 	}
-	if at != len(part) {
-		return -1
+	if refs != 2*pairs || shift != 0 {
+		return 0, -1
 	}
-	return begin + int(size)
+	return begin, end
 }
 
 // sort brings the entries in the order of time and keeps those of one instant in the order of arrival.

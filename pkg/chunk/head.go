@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"sync"
 	"unsafe"
@@ -73,33 +74,31 @@ func uvarintLen(v uint32) int {
 	return n
 }
 
-// appendEncoded adds what AppendEntry wrote, as it is if the layout allows. It checks every entry first and adds none
-// if one is bad.
+// appendEncoded adds what AppendEntry wrote, as it is if the layout allows. It adds nothing if one entry is bad.
 func (h *head) appendEncoded(run []byte) error {
-	count := 0
-	for rest := run; len(rest) > 0; count++ {
-		var err error
-		if _, _, rest, err = ReadEntry(rest); err != nil {
-			return err
+	after := *h
+	for pos := 0; pos < len(run); {
+		ts, start, end := entryAt(run, pos)
+		if end < 0 {
+			return fmt.Errorf("%w: bad entry at byte %d of a run", ErrCorrupt, pos)
 		}
+		after.note(ts, end-start)
+		pos = end
 	}
-	if h.pairs {
-		h.reserve(len(run) + count*len(noPairs))
-	} else {
+	if !h.pairs {
 		h.reserve(len(run))
-		h.buf = append(h.buf, run...)
+		after.buf, after.shared = append(h.buf, run...), h.shared
+		*h = after
+		return nil
 	}
-	for len(run) > 0 {
-		ts, line, rest, err := ReadEntry(run)
-		if err != nil {
-			panic("BUG: a checked entry became unreadable")
-		}
-		if h.pairs {
-			h.buf = append(append(h.buf, run[:len(run)-len(rest)]...), noPairs...)
-		}
-		h.note(ts, len(line))
-		run = rest
+	h.reserve(len(run) + (after.entries-h.entries)*len(noPairs))
+	after.buf, after.shared = h.buf, h.shared
+	for pos := 0; pos < len(run); {
+		_, _, end := entryAt(run, pos)
+		after.buf = append(append(after.buf, run[pos:end]...), noPairs...)
+		pos = end
 	}
+	*h = after
 	return nil
 }
 
