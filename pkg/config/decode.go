@@ -40,6 +40,7 @@ type decoder struct {
 	file     string
 	errs     Errors
 	set      map[string]position // the paths that were set
+	leaves   map[string]bool     // those of them that are no blocks
 	noEffect []string            // the paths that are known and not implemented
 	nodes    int
 	// start fills a new element of a map or a list before it is read, if it is not nil.
@@ -47,7 +48,7 @@ type decoder struct {
 }
 
 func newDecoder(file string) *decoder {
-	return &decoder{file: file, set: map[string]position{}}
+	return &decoder{file: file, set: map[string]position{}, leaves: map[string]bool{}}
 }
 
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
@@ -179,7 +180,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f field, path string, kno
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f field, path string) {
-	d.set[path] = d.at(n)
+	d.set[path], d.leaves[path] = d.at(n), true
 	if err := refuse(path, n.Value); err != nil {
 		d.fail(n, path, "%s", err)
 		return
@@ -198,7 +199,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, f field, path string, d
 		d.fail(n, path, "%s is not allowed, only a mapping", describe(n, f))
 		return
 	}
-	d.set[path] = d.at(n)
+	d.set[path], d.leaves[path] = d.at(n), true
 	m := reflect.MakeMap(v.Type())
 	d.pairs(n, path, depth, func(name string, _, value *yaml.Node) {
 		e := reflect.New(v.Type().Elem())
@@ -211,7 +212,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, f field, path string, d
 }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, f field, path string, known *key, depth int) {
-	d.set[path] = d.at(n)
+	d.set[path], d.leaves[path] = d.at(n), true
 	if n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.String {
 		d.scalar(n, v, f, path)
 		return

@@ -3,8 +3,9 @@
 // Nouns: a key is a dotted path of the file (server.http_listen_port); a block is a key with keys beneath it; a flag stands
 // for a key on the command line; a Setup is a Config with what else the command line asked for.
 //
-// Every key of Loki 2.2 to 3.7 is known (keys.txt) and is one of three things. It has a field in Config: it has an effect.
-// It has none: it is accepted and named in Setup.NoEffect, which is logged in one line. Or its value is refused (refuse.go,
+// Every key of Loki 2.2 to 3.7 is known (keys.txt) and is one of three things. It has a field in Config: it has an
+// effect, unless nobody reads the field yet (unread.txt). It has none: it is accepted and named in Setup.NoEffect, which is
+// logged in one line. Or its value is refused (refuse.go,
 // schema.go), since going on would lose, hide or mix data: foreign index and object stores, rings in Consul or etcd, delete
 // requests in SQLite, pushes through Kafka, targets other than all. A key that nobody knows is an error.
 //

@@ -100,7 +100,7 @@ func (cl *commandLine) apply(c *Config, d *decoder) {
 			text = strings.Join(lists[value.def.key], ",")
 		}
 		at := position{flag: value.flag}
-		d.set[value.def.key] = at
+		d.set[value.def.key], d.leaves[value.def.key] = at, true
 		err := refuse(value.def.key, text)
 		if err == nil {
 			e := reflect.New(v.Type()).Elem()

@@ -87,6 +87,11 @@ func (s *Setup) decode(text []byte, later ...func(c *Config, d *decoder)) (*deco
 	if len(d.errs) > 0 {
 		return d, d.errs.sorted()
 	}
+	for path := range d.leaves {
+		if unread(path) {
+			d.noEffect = append(d.noEffect, path)
+		}
+	}
 	slices.Sort(d.noEffect)
 	s.Config = &c
 	s.NoEffect = slices.Compact(d.noEffect)
