@@ -16,6 +16,8 @@ type trimmer struct {
 	mu sync.Mutex
 	// limits has, for each segment of marks, the segments of the other logs that its marks may speak of.
 	limits map[uint64]markLimit
+	// hold is held while segments are removed.
+	hold sync.Mutex
 }
 
 type markLimit struct{ data, parts uint64 }
@@ -95,6 +97,8 @@ func (i *Ingester) trimLogs() {
 			parts = min(parts, p.parts)
 		}
 	})
+	i.trim.hold.Lock()
+	defer i.trim.hold.Unlock()
 	removed := 0
 	for _, l := range []struct {
 		log    *wal.Log
@@ -107,6 +111,9 @@ func (i *Ingester) trimLogs() {
 		removed += n
 	}
 	marks := i.trim.removable(i.marks.Oldest(), i.marks.Segment(), i.data.Oldest(), i.parts.Oldest())
+	if i.data.Size() == 0 && i.parts.Size() == 0 {
+		marks = i.marks.Segment()
+	}
 	if _, err := i.marks.TruncateBefore(marks); err != nil {
 		i.log.Error("cannot shorten the log of marks", "err", err)
 	}
