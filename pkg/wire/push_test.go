@@ -198,6 +198,8 @@ func TestProtoRefusals(t *testing.T) {
 	}
 	f([]byte{0x0a}, "unexpected EOF")
 	f([]byte{0x0a, 5, 1}, "unexpected EOF")
+	f([]byte{0x0a, 2, 0x0a}, "unexpected EOF")
+	f([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02}, "integer overflow")
 	f([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, "unexpected EOF")
 	f([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, "integer overflow")
 	f([]byte{0x00, 0x01}, "illegal tag 0")
@@ -212,6 +214,31 @@ func TestProtoRefusals(t *testing.T) {
 	f(bytes.Repeat([]byte{0x7b}, 100), "nested deeper than 64")
 	f([]byte{0x7b, 0x84, 1}, "end of group 16 in group 15")
 	f([]byte{0x7b}, "unexpected EOF")
+}
+
+// TestOddTimestamps has times that encoders hardly write: fields in another order, unknown ones, numbers too large.
+func TestOddTimestamps(t *testing.T) {
+	f := func(want int64, ts ...byte) {
+		t.Helper()
+		entry := append([]byte{0x0a, byte(len(ts))}, ts...)
+		stream := append([]byte{0x12, byte(len(entry))}, entry...)
+		r := GetPushRequest()
+		defer r.Release()
+		require.NoError(t, r.DecodeProto(append([]byte{0x0a, byte(len(stream))}, stream...)))
+		require.Equal(t, want, r.Streams[0].Entries[0].Timestamp)
+	}
+	const second = 1_000_000_000
+	usual := []byte{0x08, 0x80, 0x8b, 0xbb, 0xcb, 0x06} // 1768867200
+	f(1768867200*second, usual...)
+	f(1768867200*second+7, append(usual, 0x10, 7)...)
+	f(1768867200*second, append(usual, 0x18, 9)...)
+	f(1768867200*second+7, append([]byte{0x10, 7}, usual...)...)
+	f(1768867200*second+9, append(usual, 0x10, 7, 0x10, 9)...)
+	f(1768867200*second+5, append(usual, 0x10, 0x85, 0x80, 0x80, 0x80, 0x10)...) // 2^32+5 is 5 to an int32.
+	f(5, 0x10, 0x85, 0x80, 0x80, 0x80, 0x10)
+	f(-1, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)
+	f(-second, 0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)
+	f(0)
 }
 
 func TestProtoSkipsUnknownFields(t *testing.T) {
