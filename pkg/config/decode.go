@@ -84,7 +84,8 @@ func (d *decoder) block(n *yaml.Node, v reflect.Value, path string, known *key, 
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, path, "%s is not allowed here, only a mapping of keys", describe(n, field{}))
+		// Where a block should stand the value may be a secret that lost its key.
+		d.fail(n, path, "%s is not allowed here, only a mapping of keys", describe(n, field{secret: true}))
 		return
 	}
 	d.set[path] = d.at(n)

@@ -76,12 +76,20 @@ func TestOverrides(t *testing.T) {
 func TestOverridesAreSharedSafely(t *testing.T) {
 	o, err := New(DefaultLimits())
 	require.NoError(t, err)
+	many := map[string]Limits{} // so that copying the table takes long enough to collide
+	for i := range 500 {
+		many[fmt.Sprint("other", i)] = DefaultLimits()
+	}
+	require.NoError(t, o.Reload(many))
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
 			for j := range 200 {
 				l := DefaultLimits()
 				l.MaxLineSize = j
+				if j > 0 && o.For(fmt.Sprint(i)).MaxLineSize != j-1 {
+					t.Error("a change was lost")
+				}
 				if err := o.Set(fmt.Sprint(i), l); err != nil {
 					t.Error(err)
 				}
