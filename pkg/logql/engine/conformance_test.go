@@ -223,7 +223,7 @@ func encode(v engine.Value, categorize bool) []byte {
 		for _, s := range v {
 			var values []any
 			for _, e := range s.Entries {
-				value := []any{strconv.FormatInt(e.Timestamp, 10), strings.ToValidUTF8(e.Line, "\uFFFD")}
+				value := []any{strconv.FormatInt(e.Timestamp, 10), e.Line}
 				if categorize {
 					third := map[string]any{}
 					if !e.Metadata.IsEmpty() {

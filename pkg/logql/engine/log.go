@@ -194,9 +194,8 @@ const readAhead = 32
 // mayOpen reports whether the next piece should be opened now: not while enough blocks wait, whose bytes are in memory,
 // unless order demands it.
 func (r *logRun) mayOpen() bool {
-	enough := readAhead * r.q.workers
 	if r.eager {
-		return r.blocks.Len() < enough
+		return r.blocks.Len() < readAhead*r.q.workers || !r.wanted(r.blocks.edge())
 	}
 	return r.blocks.Len() < 2*r.q.workers || !r.order.better(r.blocks.edge(), r.pieces.edge())
 }

@@ -145,7 +145,7 @@ func (p *parser) parseComparison(name token) (LabelFilter, error) {
 			return nil, p.fail(sign, "a size has no sign", "")
 		}
 		p.take()
-		return &BytesFilter{Name: name.text, Op: op, Value: t.bytes}, nil
+		return &BytesFilter{Name: name.text, Op: op, Value: filterBytes(t.bytes)}, nil
 	case tokString:
 		return nil, p.fail(opToken, "a string cannot stand behind "+opToken.text, "use =, !=, =~ or !~, or leave out the quotes")
 	}

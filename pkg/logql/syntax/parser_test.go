@@ -31,7 +31,9 @@ func TestPrintedForm(t *testing.T) {
 		`{a="b"} | line_format "{{.x}}" | label_format x=y, z="{{.q}}" | drop x, y="1" | keep z!~"2"`)
 	// The operands of label filters.
 	f(`{a="b"} | x > -1.5 | x == +2 | x<1h30m | x!=-5m | x>=1.5KB | x=3MiB | x!=ip("::1")`,
-		`{a="b"} | x>-1.5 | x==2 | x<1h30m | x!=-5m | x>=1500B | x==3MiB | x!=ip("::1")`)
+		`{a="b"} | x>-1.5 | x==2 | x<1h30m | x!=-5m | x>=1500B | x==3100KB | x!=ip("::1")`)
+	// Sizes in filters are rounded as the reference rounds them.
+	f(`{a="b"} | x<1KiB | x<20KiB | x<999B | x<1049B | x<1051B`, `{a="b"} | x<1KB | x<20KB | x<999B | x<1KB | x<1100B`)
 	// A comma or a blank is the tighter one against an or before it and the looser one against an or behind it.
 	f(`{a="b"} | x="1" or y="2", z="3"`, `{a="b"} | x="1" or y="2" and z="3"`)
 	f(`{a="b"} | x="1" or y="2" z="3"`, `{a="b"} | x="1" or y="2" and z="3"`)

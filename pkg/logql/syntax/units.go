@@ -132,6 +132,23 @@ func ParseBytes(text string) (uint64, error) {
 	return uint64(number * scale), nil
 }
 
+// filterBytes rounds the size in a label filter to two or three digits, as 1.5 kB or 20 kB: the store whose answers are the
+// reference prints a query before it runs it, and its sizes come out rounded. So 1KiB is 1000 bytes in a filter.
+func filterBytes(n uint64) uint64 {
+	unit := uint64(1)
+	for n/unit >= 1000 {
+		unit *= 1000
+	}
+	if unit == 1 {
+		return n
+	}
+	v := math.Floor(float64(n)/float64(unit)*10+0.5) / 10
+	if v >= 10 {
+		v = math.RoundToEven(v)
+	}
+	return uint64(math.Round(v * float64(unit)))
+}
+
 // FormatBytes writes a size so that ParseBytes reads it back: 5KB, 3MiB, 1537B.
 func FormatBytes(n uint64) string {
 	for power := len(byteUnits); power > 0; power-- {

@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"logstore/pkg/chunk"
+)
+
+// TestAssembler gives an assembler pieces of random blocks and wants each instant of each block in exactly one task, and
+// blocks that share an instant in the same one.
+func TestAssembler(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for round := range 300 {
+		type testPiece struct {
+			first int64
+			chunk chunk.Chunk
+		}
+		var pieces []testPiece
+		var blocks []*chunk.Block
+		length := 1 + r.Int64N(30)
+		for range 1 + r.IntN(8) {
+			p := testPiece{first: r.Int64N(300)}
+			at := p.first
+			for range 1 + r.IntN(20) {
+				b := chunk.Block{MinTime: at, MaxTime: at + r.Int64N(length), Entries: 1}
+				at = max(p.first, at+r.Int64N(length)-length/4)
+				p.chunk.Blocks = append(p.chunk.Blocks, b)
+			}
+			pieces = append(pieces, p)
+		}
+		slices.SortFunc(pieces, func(a, b testPiece) int { return compareInts(a.first, b.first) })
+		a := &assembler{stream: &stream{}, low: math.MinInt64}
+		var tasks []task
+		for i := range pieces {
+			for j := range pieces[i].chunk.Blocks {
+				blocks = append(blocks, &pieces[i].chunk.Blocks[j])
+			}
+			frontier := int64(math.MaxInt64)
+			if i+1 < len(pieces) {
+				frontier = pieces[i+1].first
+			}
+			a.add(&pieces[i].chunk, func(int64, int64) bool { return true })
+			require.NoError(t, a.advance(frontier, func(t task) error {
+				tasks = append(tasks, t)
+				return nil
+			}))
+		}
+		require.Empty(t, a.pending)
+		for ts := int64(0); ts < 1200; ts++ {
+			owner := -1
+			for _, b := range blocks {
+				if ts < b.MinTime || ts > b.MaxTime {
+					continue
+				}
+				seen := 0
+				for n, task := range tasks {
+					if ts <= task.low || ts > task.high {
+						continue
+					}
+					for _, s := range task.blocks {
+						if s.block == b {
+							seen++
+							require.True(t, owner < 0 || owner == n, "round %d: instant %d is in tasks %d and %d", round, ts, owner, n)
+							owner = n
+						}
+					}
+				}
+				require.Equal(t, 1, seen, "round %d: instant %d of block [%d, %d]", round, ts, b.MinTime, b.MaxTime)
+			}
+		}
+	}
+}
+
+// TestAssemblerCutsChains wants long chains of overlapping blocks in tasks of bounded size, before the last piece is open.
+func TestAssemblerCutsChains(t *testing.T) {
+	var c chunk.Chunk
+	for i := range int64(1000) {
+		c.Blocks = append(c.Blocks, chunk.Block{MinTime: 10 * i, MaxTime: 10*i + 10, Entries: 1})
+	}
+	a := &assembler{stream: &stream{}, low: math.MinInt64}
+	a.add(&c, func(int64, int64) bool { return true })
+	largest := 0
+	require.NoError(t, a.advance(9995, func(t task) error {
+		largest = max(largest, len(t.blocks))
+		return nil
+	}))
+	require.LessOrEqual(t, largest, maxTogether+1)
+	require.LessOrEqual(t, len(a.pending), maxTogether+1)
+}
