@@ -210,6 +210,7 @@ func TestS3StreamFaults(t *testing.T) {
 	// A reader who takes his time is not a store that stalls.
 	r, err := s.bucket.GetReader(t.Context(), "a/b")
 	require.NoError(t, err)
+	time.Sleep(400 * time.Millisecond)
 	_, err = io.ReadFull(r, make([]byte, 10))
 	require.NoError(t, err)
 	time.Sleep(400 * time.Millisecond)
