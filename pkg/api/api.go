@@ -16,6 +16,7 @@ import (
 	"logstore/pkg/limits"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/model"
+	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/wire"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	Push wire.Options
 	// CompressResponses gzips large answers for clients that accept it.
 	CompressResponses bool
+	// PublishedLimits are the keys of the limits that a tenant is shown.
+	PublishedLimits []string
 	// LogRequests logs every request at level info instead of debug.
 	LogRequests bool
 }
@@ -45,6 +48,8 @@ type Querier interface {
 	DetectedFields(ctx context.Context, p engine.Params, limit int) ([]querier.Field, error)
 	DetectedFieldValues(ctx context.Context, p engine.Params, name string, limit int) ([]string, error)
 	DetectedLabels(ctx context.Context, r querier.LabelRequest) ([]querier.DetectedLabel, error)
+	Volume(ctx context.Context, r querier.VolumeRequest) ([]querier.Volume, error)
+	IndexStats(ctx context.Context, matchers []*labels.Matcher, interval model.Interval) (querier.IndexStats, error)
 	Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error)
 }
 
@@ -72,11 +77,18 @@ type Deps struct {
 	Services func() map[string]string
 	// WriteConfig writes the effective configuration as YAML; mode is "", "defaults" or "diff". Secrets are left out.
 	WriteConfig func(w io.Writer, mode string) error
-	LogLevel    *slog.LevelVar
-	Build       BuildInfo
-	Logger      *slog.Logger
-	Registerer  prometheus.Registerer
-	Gatherer    prometheus.Gatherer
+	// WriteValues writes any value as YAML.
+	WriteValues func(w io.Writer, v any) error
+	// Ring returns the members of the ring.
+	Ring func() []RingMember
+	// Patterns returns the templates of lines; nil if they are not mined.
+	Patterns   func(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) ([]patterns.Pattern, error)
+	Shutdown   ShutdownMarker
+	LogLevel   *slog.LevelVar
+	Build      BuildInfo
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -157,10 +169,17 @@ func (a *API) readRoutes() {
 	read("/loki/api/v1/detected_labels", a.detectedLabels)
 	read("/loki/api/v1/detected_fields", a.detectedFields)
 	read("/loki/api/v1/detected_field/{name}/values", a.detectedFieldValues)
+	read("/loki/api/v1/index/stats", a.indexStats)
+	read("/loki/api/v1/index/volume", a.volume)
+	read("/loki/api/v1/index/volume_range", a.volumeRange)
+	read("/loki/api/v1/index/shards", a.indexShards)
+	read("/loki/api/v1/patterns", a.patterns)
 	read("/api/prom/query", a.legacyQuery)
 	read("/api/prom/label", a.legacyLabelNames)
 	read("/api/prom/label/{name}/values", a.legacyLabelValues)
 	read("/api/prom/series", a.series)
+	a.tenantRoute("/loki/api/v1/drilldown-limits", a.drilldownLimits, http.MethodGet)
+	a.tenantRoute("/config/tenant/v1/limits", a.tenantLimits, http.MethodGet)
 	a.openRoute("/loki/api/v1/format_query", a.withForm(a.formatQuery), http.MethodGet, http.MethodPost)
 }
 
@@ -172,6 +191,13 @@ func (a *API) operationRoutes() {
 	a.openRoute("/loki/api/v1/status/buildinfo", a.buildInfo, http.MethodGet)
 	a.openRoute("/log_level", a.logLevel, http.MethodGet, http.MethodPost)
 	a.openRoute("/flush", a.flush, http.MethodGet, http.MethodPost)
+	a.openRoute("/ingester/prepare_shutdown", a.prepareShutdown, http.MethodGet, http.MethodPost, http.MethodDelete)
+	for path, name := range map[string]string{
+		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers",
+	} {
+		a.openRoute(path, a.ring(name), http.MethodGet)
+	}
+	a.openRoute("/memberlist", a.memberlist, http.MethodGet)
 	a.mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(a.deps.Registerer,
 		promhttp.HandlerFor(a.deps.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
 	a.mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -218,53 +218,6 @@ func (e *encoder) entry(en *engine.LogEntry, categorize bool) {
 	e.buf = append(e.buf, ']')
 }
 
-// stats writes the statistics in the shape that Grafana's inspector reads.
-func (e *encoder) stats(s engine.Stats) {
-	seconds := s.ExecTime.Seconds()
-	perSecond := func(n int64) int64 {
-		if seconds <= 0 {
-			return 0
-		}
-		return int64(float64(n) / seconds)
-	}
-	type chunkStats struct {
-		HeadChunkBytes    int64 `json:"headChunkBytes"`
-		HeadChunkLines    int64 `json:"headChunkLines"`
-		DecompressedBytes int64 `json:"decompressedBytes"`
-		DecompressedLines int64 `json:"decompressedLines"`
-		CompressedBytes   int64 `json:"compressedBytes"`
-		TotalDuplicates   int64 `json:"totalDuplicates"`
-	}
-	type store struct {
-		TotalChunksRef        int64      `json:"totalChunksRef"`
-		TotalChunksDownloaded int64      `json:"totalChunksDownloaded"`
-		ChunksDownloadTime    int64      `json:"chunksDownloadTime"`
-		Chunk                 chunkStats `json:"chunk"`
-	}
-	out, err := json.Marshal(map[string]any{
-		"summary": map[string]any{
-			"bytesProcessedPerSecond": perSecond(s.BytesProcessed), "linesProcessedPerSecond": perSecond(s.LinesProcessed),
-			"totalBytesProcessed": s.BytesProcessed, "totalLinesProcessed": s.LinesProcessed,
-			"execTime": seconds, "queueTime": 0, "subqueries": 0, "totalEntriesReturned": s.EntriesReturned,
-			"splits": 0, "shards": 0, "totalPostFilterLines": s.PostFilterLines,
-			"totalStructuredMetadataBytesProcessed": s.MetadataBytesProcessed,
-		},
-		"querier": map[string]any{"store": store{
-			TotalChunksRef: s.ChunksOpened, TotalChunksDownloaded: s.ChunksOpened,
-			Chunk: chunkStats{DecompressedBytes: s.BytesProcessed, DecompressedLines: s.LinesProcessed},
-		}},
-		"ingester": map[string]any{
-			"totalReached": 0, "totalChunksMatched": 0, "totalBatches": 0, "totalLinesSent": 0, "store": store{},
-		},
-		"cache": map[string]any{},
-		"index": map[string]any{"totalChunks": 0, "postFilterChunks": 0, "shardsDuration": 0},
-	})
-	if err != nil {
-		panic("BUG: cannot encode statistics: " + err.Error())
-	}
-	e.buf = append(e.buf, out...)
-}
-
 const hexDigits = "0123456789abcdef"
 
 // appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.

@@ -63,6 +63,8 @@ func statusOf(r *http.Request, err error) (int, string) {
 		return http.StatusBadRequest, err.Error()
 	case isSyntax(err), errors.Is(err, querier.ErrLimit), engine.IsBadQuery(err):
 		return http.StatusBadRequest, err.Error()
+	case errors.Is(err, querier.ErrVolumeDisabled):
+		return http.StatusNotFound, err.Error()
 	case clientGone(r, err):
 		return statusClientClosed, "the client closed the connection"
 	case errors.Is(err, querier.ErrTimeout), errors.Is(err, context.DeadlineExceeded):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ func (a *App) newIngester() error {
 }
 
 func (a *App) newDistributor() error {
-	a.ring = ring.New(ring.Member{ID: a.cfg.Ingester.Lifecycler.ID, Addr: a.cfg.Common.InstanceAddr})
+	a.ring = ring.New(ring.Member{ID: a.instanceID(), Addr: a.cfg.Common.InstanceAddr})
 	cfg := distributor.DefaultConfig()
 	cfg.MaxRecvMsgSize = a.cfg.Distributor.MaxRecvMsgSize
 	cfg.MaxDecompressedSize = a.cfg.Distributor.MaxDecompressedSize
@@ -130,14 +131,27 @@ func (a *App) newQuerier() error {
 func (a *App) newAPI() error {
 	a.api = api.New(api.Config{
 		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
-		CompressResponses: true, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
+		CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
-		WriteConfig: a.cfg.WriteYAML, LogLevel: a.level, Build: a.build,
+		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members,
+		Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
 	return nil
+}
+
+// members shows the ring to the API.
+func (a *App) members() []api.RingMember {
+	var out []api.RingMember
+	for _, m := range a.ring.Members() {
+		out = append(out, api.RingMember{
+			ID: m.ID, State: strings.ToUpper(m.State.String()), Address: m.Addr, Timestamp: time.Now().UTC(), Registered: m.Registered.UTC(),
+			Zone: m.Zone, Tokens: append([]uint32{}, m.Tokens...),
+		})
+	}
+	return out
 }
 
 // flush starts flushing what is in memory and then the index, and returns at once.
@@ -177,6 +191,9 @@ func (a *App) Run(ctx context.Context) error {
 	parts.start("shipper", a.shipper.Run)
 	parts.start("ingester", a.ingester.Run)
 	parts.start("server", srv.run)
+	for _, name := range []string{"distributor", "querier", "storage"} {
+		a.states.set(name, "Running") // they have no goroutine of their own
+	}
 	a.ring.SetState(ring.Active)
 	a.logger.Info("logstore started", "version", a.build.Version, "http", srv.addr(), "target", a.cfg.Target)
 	parts.wait()
