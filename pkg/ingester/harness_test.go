@@ -198,21 +198,25 @@ func testLimits() limits.Limits {
 	return l
 }
 
-func build(t testing.TB, cfg Config, store *memStore, fs wal.FS) *node {
+func build(t testing.TB, cfg Config, store *memStore, fs wal.FS, other ...Store) *node {
 	t.Helper()
 	lim, err := limits.New(testLimits())
 	require.NoError(t, err)
 	reg := prometheus.NewRegistry()
-	i, err := New(cfg, Deps{Store: store, Limits: lim, Periods: schema.Periods{schema.DefaultPeriod}, FS: fs, Registry: reg,
+	use := Store(store)
+	if len(other) > 0 {
+		use = other[0]
+	}
+	i, err := New(cfg, Deps{Store: use, Limits: lim, Periods: schema.Periods{schema.DefaultPeriod}, FS: fs, Registry: reg,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	require.NoError(t, err)
 	return &node{Ingester: i, t: t, store: store, reg: reg, lim: lim, done: make(chan error, 1)}
 }
 
 // start builds an ingester and waits until it runs.
-func start(t testing.TB, cfg Config, store *memStore, fs wal.FS) *node {
+func start(t testing.TB, cfg Config, store *memStore, fs wal.FS, other ...Store) *node {
 	t.Helper()
-	n := build(t, cfg, store, fs)
+	n := build(t, cfg, store, fs, other...)
 	n.run()
 	require.Eventually(t, func() bool { return n.Ready() == nil }, 20*time.Second, time.Millisecond)
 	return n
