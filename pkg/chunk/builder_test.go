@@ -136,6 +136,47 @@ func TestUnorderedHead(t *testing.T) {
 	require.Len(t, collect(t, c), 5)
 }
 
+// TestSealedInOrder looks at the bytes, since our own readers would sort them again.
+func TestSealedInOrder(t *testing.T) {
+	b := build(t, entry(9, "z"), entry(3, "a"), entry(9, "y"), entry(5, "m"))
+	_, raw, _ := b.Cut()
+	sealed, err := Seal(raw, compress.None)
+	require.NoError(t, err)
+	want := AppendEntry(AppendEntry(nil, 3, []byte("a")), 5, []byte("m"))
+	want = AppendEntry(AppendEntry(want, 9, []byte("z")), 9, []byte("y"))
+	require.Equal(t, want, sealed.data)
+	require.Equal(t, []int64{3, 9}, []int64{sealed.MinTime, sealed.MaxTime})
+	// What is sealed already is only compressed anew for another encoding.
+	again, err := Seal(sealed, compress.None)
+	require.NoError(t, err)
+	require.Equal(t, sealed, again)
+	other, err := Seal(sealed, compress.Zstd)
+	require.NoError(t, err)
+	require.NotEqual(t, sealed.data, other.data)
+	require.Equal(t, collect(t, &Chunk{Blocks: []Block{sealed}}), collect(t, &Chunk{Blocks: []Block{other}}))
+}
+
+// TestSmallBlocks puts many small blocks together when the chunk is written.
+func TestSmallBlocks(t *testing.T) {
+	b := NewBuilder(Version3)
+	var want []model.Entry
+	for i := range 100 {
+		e := entry(int64(i), strings.Repeat("s", 50))
+		want = append(want, e)
+		require.NoError(t, b.Append(e.Timestamp, []byte(e.Line), nil))
+		if i%5 == 4 {
+			b.Cut()
+		}
+	}
+	require.Equal(t, 20, b.Blocks())
+	c := reopen(t, b.Chunk(), Options{Encoding: compress.Zstd, BlockSize: 2000})
+	require.Len(t, c.Blocks, 3)
+	require.Equal(t, want, collect(t, c))
+	// Blocks that are large enough stay as they are.
+	c = reopen(t, b.Chunk(), Options{Encoding: compress.Zstd, BlockSize: 1000})
+	require.Len(t, c.Blocks, 20)
+}
+
 func TestRepeats(t *testing.T) {
 	// Few entries of one instant are compared with each other, many go through a map.
 	for _, n := range []int{7, 200} {

@@ -69,7 +69,47 @@ func TestFlipped(t *testing.T) {
 				got, err := dump(changed)
 				require.NoError(t, err)
 				require.Equal(t, want, got, "%s bit %d", g.name, i)
+				require.Equal(t, shape(c), shape(changed), "%s bit %d", g.name, i)
 			}
+		}
+	}
+}
+
+// shape is what a chunk says about its blocks.
+func shape(c *Chunk) [][4]int64 {
+	var all [][4]int64
+	for _, b := range c.Blocks {
+		all = append(all, [4]int64{b.MinTime, b.MaxTime, int64(b.Entries), int64(b.Size)})
+	}
+	return all
+}
+
+// TestPayloadLength wants the payload to reach exactly to the end of the object.
+func TestPayloadLength(t *testing.T) {
+	data, payload := tinyObject(t)
+	_, err := Open(append(data[:len(data):len(data)], 0))
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorContains(t, err, "are there")
+	data[payload-1]++
+	_, err = Open(data)
+	require.ErrorContains(t, err, "are there")
+}
+
+// TestLineBeyondTheEnd has a line that claims more than the block has left, but less than the block has.
+func TestLineBeyondTheEnd(t *testing.T) {
+	data := AppendEntry(nil, 1768089599999999999, make([]byte, 500))
+	for _, claim := range []byte{101, 120, 200} {
+		last := AppendEntry(nil, 1768089599999999999, make([]byte, claim))
+		for _, pairs := range []bool{false, true} {
+			block := append([]byte(nil), data...)
+			if pairs {
+				block = append(block, noPairs...)
+			}
+			block = append(block, last[:len(last)-int(claim)+100]...)
+			blk := Block{Entries: 2, data: block, raw: true, pairs: pairs}
+			var b Batch
+			require.NoError(t, b.Load(&blk))
+			require.ErrorIs(t, b.Walk(), ErrCorrupt)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func putUvarint(b []byte, u uint64) int {
 		b[8] = byte(u >> 56)
 		return 9
 	}
-	b[8], b[9] = byte(u>>56)|0x80, 1
+	b[8], b[9] = byte(u>>56), 1
 	return 10
 }
 
