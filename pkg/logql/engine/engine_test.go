@@ -101,6 +101,7 @@ func TestLayoutsAgree(t *testing.T) {
 		"fine":      {BlockEntries: 3, PieceEntries: 11},
 		"twice":     {BlockEntries: 50, PieceEntries: 170, Replicas: 2, Encoding: compress.Snappy},
 		"thrice":    {BlockEntries: 7, PieceEntries: 300, Replicas: 3, Live: true},
+		"live":      {BlockEntries: 1e6, PieceEntries: 1e6, Live: true},
 	} {
 		sources[name] = enginetest.New(opts)
 		for i, e := range entries {
@@ -154,7 +155,7 @@ func TestLayoutsAgree(t *testing.T) {
 		} {
 			p.Start, p.End = 1000+r.Int64N(500), last-r.Int64N(500)
 			want := ""
-			for _, name := range []string{"one block", "fine", "twice", "thrice"} {
+			for _, name := range []string{"one block", "fine", "twice", "thrice", "live"} {
 				got := sortedLines(text(run(t, sources[name], query, p).Value), p)
 				if want == "" {
 					want = got
@@ -189,6 +190,23 @@ func TestCounts(t *testing.T) {
 	require.Equal(t, "{pod=\"0\"} 99000:50 399000:50 699000:50 999000:50\n{pod=\"1\"} 99000:50 399000:50 699000:50 999000:50\n", text(res.Value))
 	res = run(t, src, `count_over_time({app="a", pod="1"}[1s])`, engine.Params{Start: 0, End: 3e9, Step: time.Second})
 	require.Equal(t, "{app=\"a\", pod=\"1\"} 1000:1 3000:1\n", text(res.Value))
+}
+
+// TestRepeatsInLiveBlocks wants an entry that was pushed several times to be there once, whatever the query.
+func TestRepeatsInLiveBlocks(t *testing.T) {
+	src := enginetest.New(enginetest.Options{Live: true})
+	for i := range 10 {
+		for range 20 { // so many that they are not compared one by one
+			src.Add(labels.FromStrings("app", "a"), model.Entry{Timestamp: int64(i / 2), Line: fmt.Sprint("line ", i)})
+		}
+	}
+	p := engine.Params{End: 10, Instant: true}
+	require.Equal(t, "{} 0:10\n", text(run(t, src, `sum(count_over_time({app="a"}[1h]))`, p).Value))
+	require.Equal(t, "{} 0:60\n", text(run(t, src, `sum(bytes_over_time({app="a"}[1h]))`, p).Value))
+	require.Equal(t, "{} 0:10\n", text(run(t, src, `sum(count_over_time({app="a"} |= "line" [1h]))`, p).Value))
+	require.Equal(t, "{} 0:10\n", text(run(t, src, `count(count_over_time({app="a"} | regexp "(?P<x>.$)" [1h]))`, p).Value))
+	res := run(t, src, `{app="a"}`, engine.Params{End: 10, Limit: 5})
+	require.Equal(t, int64(5), res.Stats.EntriesReturned)
 }
 
 // TestTailReadsLittle wants a query of few lines to open and read only the newest of each stream.
