@@ -33,8 +33,8 @@ type activeTable struct {
 
 	// file takes the rows; nil until the first write and after it was sealed.
 	file *localFile
-	// last is the number of the newest file, so that no name is used twice.
-	last int64
+	// last is the slot of the newest file, and lastNano the newest nanosecond that is a name.
+	last, lastNano int64
 }
 
 // entry is one chunk's part in a table.
@@ -100,9 +100,16 @@ func (t *activeTable) fileFor(now time.Time) *localFile {
 		t.file.seal()
 		t.file = nil
 	}
-	// A file of an earlier run or one that was flushed is never reopened: readers fetch a name once.
-	t.last = max(slot, t.s.started.Unix(), t.last+1)
-	t.file = newLocalFile(t.s, t.period, t.day, t.name, strconv.FormatInt(t.last, 10))
+	// A file of an earlier run or one that was flushed is never reopened, nor is its name used again: readers fetch a name
+	// once. The slot is a name for the first file that is begun in it by a process that was there before it; any other one
+	// is named by the nanosecond.
+	number := slot
+	if slot <= max(t.last, t.s.started.Unix()) {
+		t.lastNano = max(t.lastNano+1, now.UnixNano())
+		number = t.lastNano
+	}
+	t.last = slot
+	t.file = newLocalFile(t.s, t.period, t.day, t.name, strconv.FormatInt(number, 10))
 	t.file.slot = slot
 	t.s.local.add(t.file)
 	return t.file
