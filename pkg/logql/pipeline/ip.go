@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -52,6 +53,23 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 func (m *ipMatcher) contains(a netip.Addr) bool {
 	return a.Is4() == m.first.Is4() && a.Compare(m.first) >= 0 && a.Compare(m.last) <= 0
+}
+
+// literal returns text that every address of the pattern begins with as it is usually written, "" if there is none: the
+// leading numbers that the bounds have in common. IPv6 has too many ways to write an address.
+func (m *ipMatcher) literal() string {
+	if !m.first.Is4() {
+		return ""
+	}
+	if m.first == m.last {
+		return m.first.String()
+	}
+	a, b := m.first.As4(), m.last.As4()
+	out := ""
+	for i := 0; i < 3 && a[i] == b[i]; i++ {
+		out += strconv.Itoa(int(a[i])) + "."
+	}
+	return out
 }
 
 // The classes of bytes in addresses.

@@ -91,22 +91,28 @@ func (j *boundJSON) object(b []byte, i int, n *jsonNode) (int, verdict) {
 		if b[i] != '"' {
 			return j.fail(jsonBadObject)
 		}
-		end, escaped := scanString(b, i+1)
-		if end < 0 {
-			return j.fail(jsonEndOfInput)
-		}
-		raw := b[i+1 : end]
+		i++
 		var k *jsonKey
-		if guess < len(n.keys) && n.keys[guess].raw == string(raw) {
+		if guess < len(n.keys) {
 			k = n.keys[guess]
-		} else if k = n.byRaw[string(raw)]; k == nil {
-			k = j.newKey(n, raw, escaped)
+		}
+		if k != nil && i+len(k.raw) < len(b) && b[i+len(k.raw)] == '"' && string(b[i:i+len(k.raw)]) == k.raw {
+			i += len(k.raw) + 1
+		} else {
+			end, escaped := scanString(b, i)
+			if end < 0 {
+				return j.fail(jsonEndOfInput)
+			}
+			raw := b[i:end]
+			if k = n.byRaw[string(raw)]; k == nil {
+				k = j.newKey(n, raw, escaped)
+			}
+			i = end + 1
 		}
 		guess = k.index + 1
 		if k.bad {
 			return j.fail(jsonBadObject)
 		}
-		i = end + 1
 		if i < len(b) && b[i] != ':' {
 			i = skipBlanks(b, i)
 		}

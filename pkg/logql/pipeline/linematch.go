@@ -116,7 +116,11 @@ func newLineMatcher(f *syntax.LineFilter) (*lineMatcher, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.matcher = &lineIPMatcher{m}
+		p := matchPlan{matcher: &lineIPMatcher{m}}
+		if lit := m.literal(); lit != "" {
+			p.lits = []literal{{text: lit}}
+		}
+		out.combine([]matchPlan{p})
 		return out, nil
 	}
 	var plans []matchPlan

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
 
@@ -130,23 +131,38 @@ func (l *boundLogfmt) pairs(b []byte) bool {
 		if i >= len(b) {
 			return true
 		}
-		start := i
-		for i < len(b) && logfmtClass[b[i]] == logfmtText {
-			i++
+		var k *logfmtKey
+		if guess < len(l.keys) {
+			k = l.keys[guess]
 		}
-		raw := b[start:i]
-		if i < len(b) && (b[i] == '"' || b[i] == '=' && i == start) || !ascii(raw) && !utf8.Valid(raw) {
-			if l.p.strict {
-				return l.fail(i)
+		// With luck the key is the one that came next in the line before.
+		if end := i + guessLen(k); end < len(b) && b[end] == '=' && end > i && string(b[i:end]) == k.raw {
+			i = end
+		} else {
+			start := i
+			for i < len(b) && logfmtClass[b[i]] == logfmtText {
+				i++
 			}
-			i = skipWord(b, i)
-			continue
+			raw := b[start:i]
+			if i < len(b) && (b[i] == '"' || b[i] == '=' && i == start) || !ascii(raw) && !utf8.Valid(raw) {
+				if l.p.strict {
+					return l.fail(i)
+				}
+				i = skipWord(b, i)
+				continue
+			}
+			k = l.lookup(raw)
 		}
+		guess = k.index + 1
 		var val []byte
 		escaped := false
 		if i < len(b) && b[i] == '=' {
+			if i++; k.skip && !l.p.strict && i < len(b) && b[i] != '"' {
+				i = skipWord(b, i)
+				continue
+			}
 			var ok bool
-			if val, escaped, i, ok = logfmtValue(b, i+1); !ok {
+			if val, escaped, i, ok = logfmtValue(b, i); !ok {
 				if l.p.strict {
 					return l.fail(i)
 				}
@@ -154,8 +170,6 @@ func (l *boundLogfmt) pairs(b []byte) bool {
 				continue
 			}
 		}
-		k := l.lookup(raw, guess)
-		guess = k.index + 1
 		if k.skip || len(val) == 0 && !l.p.keepEmpty && l.named == nil {
 			continue
 		}
@@ -206,11 +220,16 @@ func (l *boundLogfmt) fail(at int) bool {
 	return true
 }
 
-// lookup returns the key, with luck the one that came next in the line before.
-func (l *boundLogfmt) lookup(raw []byte, guess int) *logfmtKey {
-	if guess < len(l.keys) && l.keys[guess].raw == string(raw) {
-		return l.keys[guess]
+// guessLen returns the length of a key that may come next.
+func guessLen(k *logfmtKey) int {
+	if k == nil {
+		return 0
 	}
+	return len(k.raw)
+}
+
+// lookup returns the key.
+func (l *boundLogfmt) lookup(raw []byte) *logfmtKey {
 	if k := l.byRaw[string(raw)]; k != nil {
 		return k
 	}
@@ -254,6 +273,13 @@ func logfmtValue(b []byte, i int) (val []byte, escaped bool, end int, ok bool) {
 
 // skipWord returns the index of the next blank.
 func skipWord(b []byte, i int) int {
+	const blanks = (' ' + 1) * lowBits
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if m := (w - blanks) &^ w & highBits; m != 0 {
+			return i + trailingBytes(m)
+		}
+	}
 	for i < len(b) && b[i] > ' ' {
 		i++
 	}

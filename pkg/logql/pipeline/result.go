@@ -14,7 +14,7 @@ type Result struct {
 	Labels labels.Labels
 	// Hash is Labels.Hash().
 	Hash uint64
-	// Stream, Metadata and Parsed are Labels by origin, for the categorize-labels encoding.
+	// Stream, Metadata and Parsed are Labels by origin, for the categorize-labels encoding. Samples leave them empty.
 	Stream, Metadata, Parsed labels.Labels
 }
 
@@ -150,8 +150,8 @@ func (s *Stream) buildResult() *Result {
 	c := &s.results
 	r := &Result{Labels: c.build(func(category) bool { return true })}
 	r.Hash = r.Labels.Hash()
-	if s.groups != nil {
-		r.Stream = r.Labels
+	if s.p.sample {
+		// Nobody asks where the labels of a sample come from.
 		return r
 	}
 	r.Stream = c.build(func(k category) bool { return k == catStream })

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strings"
 	"unicode"
@@ -9,15 +8,13 @@ import (
 )
 
 // searcher finds a literal in text, with fold set in any case. It looks for the two rarest bytes of the literal at their
-// distance, eight positions at a time, and compares the rest only where both are.
+// distance, many positions at a time, and compares the rest only where both are.
 type searcher struct {
 	lit  string
 	fold bool
 	pair bytePair
 	// anchor is the offset of the pair in the literal; with fold only bytes without multi-byte variants stand in for it.
 	anchor int
-	// rare says that the pair's first byte is so rare that it is looked for alone.
-	rare bool
 	// slow is set for folded literals without two such bytes: they are compared at every position.
 	slow bool
 }
@@ -49,13 +46,9 @@ var byteRank = func() (t [256]uint8) {
 	return t
 }()
 
-// rareByte is the rank below which a byte is looked for alone.
-const rareByte = 100
-
 func newSearcher(lit string) *searcher {
 	s := &searcher{lit: lit}
 	s.choose(0, len(lit))
-	s.rare = byteRank[byte(s.pair.c0)] < rareByte
 	return s
 }
 
@@ -122,10 +115,6 @@ func (s *searcher) choose(from, to int) {
 		b = a
 	}
 	first, second := min(a, b), max(a, b)
-	if !s.fold && byteRank[s.lit[a]] < rareByte {
-		// The rarest byte leads; the other one is not needed.
-		first, second = a, a
-	}
 	s.anchor = first
 	s.pair = bytePair{c0: uint64(s.lit[first]) * lowBits, c1: uint64(s.lit[second]) * lowBits, dist: second - first}
 }
@@ -144,20 +133,6 @@ func (s *searcher) find(b []byte, from int) (start, end int) {
 	n := len(s.lit)
 	if n == 0 {
 		return from, from
-	}
-	if s.rare {
-		c := byte(s.pair.c0)
-		for i := from + s.anchor; i < len(b); i++ {
-			j := bytes.IndexByte(b[i:], c)
-			if j < 0 {
-				break
-			}
-			i += j
-			if at := i - s.anchor; at+n <= len(b) && string(b[at:at+n]) == s.lit {
-				return at, at + n
-			}
-		}
-		return -1, -1
 	}
 	for i := from + s.anchor; ; i++ {
 		if i = s.pair.index(b, i); i < 0 {
@@ -254,6 +229,13 @@ func foldEqual(a, b rune) bool {
 func (p *bytePair) index(b []byte, i int) int {
 	c0, c1, m0, m1, d := p.c0, p.c1, p.m0, p.m1, p.dist
 	last := len(b) - d
+	if wideVectors && last-i >= 32 {
+		at := indexPairWide(&b[i], last-i, d, byte(c0), byte(c1), byte(m0), byte(m1))
+		if at < 0 {
+			return -1
+		}
+		return i + at
+	}
 	for ; i+32 <= last; i += 32 {
 		x, y := b[i:i+32:i+32], b[i+d:i+d+32:i+d+32]
 		z0 := (binary.LittleEndian.Uint64(x) | m0) ^ c0 | (binary.LittleEndian.Uint64(y) | m1) ^ c1
