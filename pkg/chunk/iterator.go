@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"math"
 	"slices"
 
@@ -18,7 +19,10 @@ type Iterator struct {
 	open    sources
 	now     []*source // sources whose batches the entries of the current instant may point into
 	seen    []seenEntry
-	cur     *source
+	// known has the content of the entries of the current instant, once there are more than a few.
+	known map[string]struct{}
+	key   []byte
+	cur   *source
 	pairs   []model.Pair
 	err     error
 	ts      int64
@@ -68,7 +72,6 @@ func (it *Iterator) Next() bool {
 		}
 		it.cur = s
 		if !it.repeated() {
-			it.seen = append(it.seen, seenEntry{s.batch, s.at})
 			return true
 		}
 	}
@@ -113,15 +116,45 @@ func (it *Iterator) pull() bool {
 	return len(it.open) > 0
 }
 
-// repeated reports whether the current entry was there before.
+// repeated reports whether the current entry was there before, and remembers it if not.
 func (it *Iterator) repeated() bool {
 	s := it.cur
-	for _, e := range it.seen {
-		if bytes.Equal(e.batch.Line(e.at), s.batch.Line(s.at)) && samePairs(e.batch, e.at, s.batch, s.at) {
-			return true
+	if len(it.seen) < fewEqual {
+		for _, e := range it.seen {
+			if bytes.Equal(e.batch.Line(e.at), s.batch.Line(s.at)) && samePairs(e.batch, e.at, s.batch, s.at) {
+				return true
+			}
+		}
+		it.seen = append(it.seen, seenEntry{s.batch, s.at})
+		return false
+	}
+	if len(it.known) == 0 {
+		if it.known == nil {
+			it.known = map[string]struct{}{}
+		}
+		for _, e := range it.seen {
+			it.known[string(it.content(e.batch, e.at))] = struct{}{}
 		}
 	}
+	key := it.content(s.batch, s.at)
+	if _, ok := it.known[string(key)]; ok {
+		return true
+	}
+	it.known[string(key)] = struct{}{}
 	return false
+}
+
+// content writes line and metadata of an entry so that different ones differ. It is valid until the next call.
+func (it *Iterator) content(b *Batch, i int) []byte {
+	it.key = it.key[:0]
+	it.pairs = b.Metadata(i, it.pairs[:0])
+	for _, p := range it.pairs {
+		it.key = append(binary.AppendUvarint(it.key, uint64(len(p.Name))+1), p.Name...)
+		it.key = append(binary.AppendUvarint(it.key, uint64(len(p.Value))), p.Value...)
+	}
+	it.key = append(it.key, 0)
+	it.key = append(it.key, b.Line(i)...)
+	return it.key
 }
 
 func samePairs(a *Batch, i int, b *Batch, j int) bool {
@@ -135,6 +168,7 @@ func samePairs(a *Batch, i int, b *Batch, j int) bool {
 // release gives back the batches of the instant that has passed.
 func (it *Iterator) release() {
 	it.seen = it.seen[:0]
+	clear(it.known)
 	for _, s := range it.now {
 		PutBatch(s.batch)
 	}
