@@ -34,6 +34,8 @@ type Batch struct {
 	entries int
 	offset  int
 	pairs   bool
+	// rich tells that some entry has metadata.
+	rich bool
 }
 
 // row is an entry while a block is being sorted.
@@ -114,7 +116,7 @@ func (b *Batch) Walk() error {
 	// An entry takes two bytes at least, so that the number of them is bounded by what is there.
 	n := min(b.entries, len(b.Buf)/2+1)
 	b.Ts, b.Start, b.End = slices.Grow(b.Ts[:0], n), slices.Grow(b.Start[:0], n), slices.Grow(b.End[:0], n)
-	b.Meta = nil
+	b.Meta, b.rich = nil, false
 	if b.pairs && b.Symbols != nil {
 		b.Meta = slices.Grow(b.meta[:0], n)
 	}
@@ -127,6 +129,9 @@ func (b *Batch) Walk() error {
 	}
 	if b.Meta != nil {
 		b.meta = b.Meta
+		if !b.rich {
+			b.Meta = nil
+		}
 	}
 	if pos < 0 {
 		b.Ts, b.Start, b.End, b.Meta = b.Ts[:0], b.Start[:0], b.End[:0], nil
@@ -184,6 +189,7 @@ func (b *Batch) walkPairs() (pos int, sorted bool) {
 			if begin, next = pairsAt(buf, to, known); next < 0 {
 				return -pos - 1, sorted
 			}
+			b.rich = true
 		}
 		b.Ts, b.Start, b.End = append(b.Ts, t), append(b.Start, uint32(from)), append(b.End, uint32(to))
 		if b.Meta != nil {

@@ -234,6 +234,23 @@ func TestMetadataUpgrade(t *testing.T) {
 	require.Equal(t, want, collect(t, back))
 }
 
+// TestMetaColumn is nil for a block without metadata, even in a chunk that has some.
+func TestMetaColumn(t *testing.T) {
+	b := build(t, entry(1, "a", "k", "v"))
+	b.Cut()
+	require.NoError(t, b.Append(2, []byte("b"), nil))
+	c := reopen(t, b.Chunk(), Options{Encoding: compress.None, BlockSize: 1})
+	require.Len(t, c.Blocks, 2)
+	batch := GetBatch()
+	defer PutBatch(batch)
+	for i, want := range []int{1, 0, 1} {
+		require.NoError(t, batch.Load(&c.Blocks[i%2]))
+		require.NoError(t, batch.Walk())
+		require.Len(t, batch.Meta, want)
+		require.Len(t, batch.Metadata(0, nil), want)
+	}
+}
+
 func TestMetadataNames(t *testing.T) {
 	b := build(t, entry(1, "x", "b.c", "1", "a", "2", "b-c", "3", "1st", "4", "é/ü", "5", "ok_", "6"))
 	require.Equal(t, []model.Pair{{Name: "_", Value: "5"}, {Name: "a", Value: "2"}, {Name: "b_c", Value: "1"}, {Name: "key_1st", Value: "4"}, {Name: "ok_", Value: "6"}}, collect(t, b.Chunk())[0].Metadata)

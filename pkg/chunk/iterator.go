@@ -20,9 +20,9 @@ type Iterator struct {
 	now     []*source // sources whose batches the entries of the current instant may point into
 	seen    []seenEntry
 	// known has the content of the entries of the current instant, once there are more than a few.
-	known map[string]struct{}
-	key   []byte
-	cur   *source
+	known   map[string]struct{}
+	key     []byte
+	cur     *source
 	pairs   []model.Pair
 	err     error
 	ts      int64
