@@ -59,7 +59,7 @@ func TestLevelOfLine(t *testing.T) {
 	f(`{"a":["level","fatal"]}`, "fatal")
 	f(`{"a":[{"level":"info"}],"b":"error"}`, "info")
 	f(`{"q":"\"level\":\"error\"","level":"info"}`, "info")
-	f(`{"q":"x\\","level":"info"}`, "info")
+	f(`{"q":"x\\","level":"wrn"}`, "warn")
 	f(`{"level":"info"`, "info")
 	f(`{"level":"info`, "info")
 	f(`{"x":"level","y":"info"} "level":"error"`, "info")

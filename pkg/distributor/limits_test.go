@@ -209,6 +209,26 @@ func TestNewLimitsChangeKnownStreams(t *testing.T) {
 	require.Equal(t, 5.0, testutil.ToFloat64(d.metrics.lines.WithLabelValues("u")))
 }
 
+func TestCacheKeepsNothingOfTheRequest(t *testing.T) {
+	d, m, _, _ := newTestDistributor(t, conformanceLimits())
+	raw := []byte(`{ b="2",a="1" }`)
+	for range 2 {
+		status, text := push(d, "u", stream(wire.AliasString(raw), "x"))
+		require.Equal(t, 204, status, text)
+	}
+	require.Equal(t, 1.0, testutil.ToFloat64(d.metrics.parsedLabelSet))
+	require.Equal(t, 2.0, testutil.ToFloat64(d.metrics.bytes.WithLabelValues("u")))
+	// The request's memory serves another one: the first label set is still found, and is not taken for the new one.
+	copy(raw, `{ c="3",d="4" }`)
+	for _, labels := range []string{string(raw), `{ b="2",a="1" }`} {
+		status, text := push(d, "u", stream(labels, "x"))
+		require.Equal(t, 204, status, text)
+	}
+	require.Equal(t, 2.0, testutil.ToFloat64(d.metrics.parsedLabelSet))
+	require.Len(t, m.streams, 2)
+	require.NotEmpty(t, m.streams[`u {c="3", d="4"}`])
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, _, _, _ := newTestDistributor(t, conformanceLimits())
