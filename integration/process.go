@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -108,11 +109,83 @@ func (p *Process) Launch() {
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC"), p.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	started := make(chan error)
+	p.done = make(chan error, 1)
+	go func(cmd *exec.Cmd, done chan error) {
+		// The system kills the process when the thread that started it ends: that must be when this goroutine does.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			done <- cmd.Wait()
+		}
+	}(p.cmd, p.done)
+	if err := <-started; err != nil {
+		p.cmd = nil
 		p.t.Fatalf("cannot start logstore: %v", err)
 	}
-	p.done = make(chan error, 1)
-	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait() }(p.cmd, p.done)
+}
+
+// Wait waits until the process has ended by itself and returns its exit code.
+func (p *Process) Wait(timeout time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		code := p.cmd.ProcessState.ExitCode()
+		p.cmd = nil
+		return code
+	case <-time.After(timeout):
+		p.t.Fatalf("logstore did not end within %s\n%s", timeout, p.Log())
+		return -1
+	}
+}
+
+// Running reports whether the process was started and has not been stopped.
+func (p *Process) Running() bool { return p.cmd != nil }
+
+// PeakMemory returns the most resident memory that the process had, in bytes.
+func (p *Process) PeakMemory() int64 {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kilobytes int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kilobytes); err == nil {
+			return kilobytes << 10
+		}
+	}
+	p.t.Fatalf("no VmHWM in %s", text)
+	return 0
+}
+
+// Metric returns the sum of a metric's series that hold all of the given pieces of text, as `reason="idle"`.
+func (p *Process) Metric(name string, with ...string) float64 {
+	p.t.Helper()
+	status, body, err := p.Get("/metrics")
+	if err != nil || status != http.StatusOK {
+		p.t.Fatalf("cannot read metrics: %d %v", status, err)
+	}
+	sum := 0.0
+lines:
+	for line := range strings.Lines(body) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		for _, w := range with {
+			if !strings.Contains(rest, w) {
+				continue lines
+			}
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' '):]), 64)
+		if err != nil {
+			p.t.Fatalf("%s: %v", line, err)
+		}
+		sum += v
+	}
+	return sum
 }
 
 // WaitReady waits until /ready answers 200.
