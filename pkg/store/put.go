@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/model"
+	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 )
 
@@ -47,6 +48,9 @@ func (s *Store) PutIndex(ctx context.Context, entries []schema.IndexEntry) error
 	if err := s.writable(entries); err != nil {
 		return fmt.Errorf("cannot index %d chunks: %w", len(entries), err)
 	}
+	if err := s.syncObjects(ctx, entries); err != nil {
+		return fmt.Errorf("cannot index %d chunks: %w", len(entries), err)
+	}
 	kinds := make(map[string][]schema.IndexEntry)
 	for _, e := range entries {
 		kind := s.periods[s.periods.At(e.Ref.From)].Store
@@ -55,6 +59,22 @@ func (s *Store) PutIndex(ctx context.Context, entries []schema.IndexEntry) error
 	for kind, list := range kinds {
 		if err := s.indexes[kind].(Writer).Put(ctx, list); err != nil {
 			return fmt.Errorf("cannot index %d chunks: %w", len(list), err)
+		}
+	}
+	return nil
+}
+
+// syncObjects makes the objects of chunks durable before their rows are: a folder holds them in memory until it is asked.
+func (s *Store) syncObjects(ctx context.Context, entries []schema.IndexEntry) error {
+	done := make(map[int]bool)
+	for _, e := range entries {
+		i := s.periods.At(e.Ref.From)
+		if done[i] {
+			continue
+		}
+		done[i] = true
+		if err := objstore.Sync(ctx, s.stores[i].Bucket); err != nil {
+			return fmt.Errorf("cannot sync %s: %w", s.stores[i].Bucket.Name(), err)
 		}
 	}
 	return nil
