@@ -176,6 +176,7 @@ func TestReadYourWrites(t *testing.T) {
 		require.Len(t, w.keys(), 1)
 		require.Regexp(t, `^index/index_20464/me-\d+-\d+\.gz$`, w.keys()[0])
 		put(t, s, chunkOf("acme", 5, stream(1)))
+		require.NoError(t, s.remoteTable(tableKey{0, testDay}).refresh(t.Context(), 0))
 		require.Equal(t, []string{"1 1", "1 3", "1 5", "2 4"}, find(t, s, "acme", wholeDay))
 		require.Zero(t, w.bucket.reads.Load(), "an own upload is not fetched")
 		require.NoError(t, s.Flush(t.Context()))
