@@ -50,6 +50,7 @@ type Querier interface {
 	DetectedLabels(ctx context.Context, r querier.LabelRequest) ([]querier.DetectedLabel, error)
 	Volume(ctx context.Context, r querier.VolumeRequest) ([]querier.Volume, error)
 	IndexStats(ctx context.Context, matchers []*labels.Matcher, interval model.Interval) (querier.IndexStats, error)
+	Tail(ctx context.Context, r querier.TailRequest, send func(*querier.TailFrame) error) error
 	Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error)
 }
 
@@ -99,6 +100,9 @@ type API struct {
 	deps    Deps
 	mux     *http.ServeMux
 	metrics *metrics
+	// tails ends when CloseTails is called.
+	tails      context.Context
+	closeTails context.CancelFunc
 }
 
 // New returns the handler of all routes.
@@ -107,6 +111,7 @@ func New(cfg Config, deps Deps) *API {
 		deps.Now = time.Now
 	}
 	a := &API{cfg: cfg, deps: deps, mux: http.NewServeMux(), metrics: newMetrics(deps.Registerer)}
+	a.tails, a.closeTails = context.WithCancel(context.Background())
 	a.writeRoutes()
 	a.readRoutes()
 	a.operationRoutes()
@@ -174,6 +179,8 @@ func (a *API) readRoutes() {
 	read("/loki/api/v1/index/volume_range", a.volumeRange)
 	read("/loki/api/v1/index/shards", a.indexShards)
 	read("/loki/api/v1/patterns", a.patterns)
+	a.tenantRoute("/loki/api/v1/tail", a.withForm(a.tail(false)), http.MethodGet)
+	a.tenantRoute("/api/prom/tail", a.withForm(a.tail(true)), http.MethodGet)
 	read("/api/prom/query", a.legacyQuery)
 	read("/api/prom/label", a.legacyLabelNames)
 	read("/api/prom/label/{name}/values", a.legacyLabelValues)

@@ -43,7 +43,7 @@ type encoder struct {
 }
 
 func (e *encoder) flushIfFull() {
-	if len(e.buf) >= flushAt {
+	if e.w != nil && len(e.buf) >= flushAt {
 		e.flush()
 	}
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"time"
 
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/logql/syntax"
@@ -30,17 +29,7 @@ func (a *API) legacyQuery(w http.ResponseWriter, r *http.Request) error {
 	e.raw(`{"streams":[`)
 	for i := range streams {
 		e.comma(i)
-		e.raw(`{"labels":`)
-		e.string(streams[i].Labels.String())
-		e.raw(`,"entries":[`)
-		for j, en := range streams[i].Entries {
-			e.comma(j)
-			e.raw(`{"ts":"` + time.Unix(0, en.Timestamp).UTC().Format(time.RFC3339Nano) + `","line":`)
-			e.string(en.Line)
-			e.raw("}")
-			e.flushIfFull()
-		}
-		e.raw("]}")
+		e.legacyStream(&streams[i])
 	}
 	e.raw(`],"stats":`)
 	e.stats(res.Stats)

@@ -22,6 +22,7 @@ import (
 	"logstore/pkg/ring"
 	"logstore/pkg/shipper"
 	"logstore/pkg/store"
+	"logstore/pkg/wire"
 )
 
 // App is one logstore process.
@@ -113,6 +114,7 @@ func (a *App) newQuerier() error {
 	cfg.MultiTenantQueries = a.cfg.Querier.MultiTenantQueriesEnabled
 	cfg.AlignStep = a.cfg.QueryRange.AlignQueriesWithStep
 	cfg.MaxConcurrent = parallelism(a.cfg.Querier.MaxConcurrent)
+	cfg.TailMaxDuration = a.cfg.Querier.TailMaxDuration
 	cfg.LogLongerThan = a.cfg.Frontend.LogQueriesLongerThan
 	sources := []logql.Source{a.ingester, a.store}
 	switch {
@@ -123,9 +125,14 @@ func (a *App) newQuerier() error {
 	}
 	var err error
 	a.querier, err = querier.New(cfg, querier.Deps{
-		Sources: sources, Limits: a.limits, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
+		Sources: sources, Limits: a.limits, Observe: a.observePushes, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
 	})
 	return err
+}
+
+// observePushes lets the querier see what is stored, for tails.
+func (a *App) observePushes(fn func(tenant string, streams []wire.Stream)) (cancel func()) {
+	return a.ingester.Observe(fn)
 }
 
 func (a *App) newAPI() error {

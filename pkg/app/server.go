@@ -38,6 +38,7 @@ func (a *App) listen() (*server, error) {
 		WriteTimeout: cfg.HTTPServerWriteTimeout, IdleTimeout: cfg.HTTPServerIdleTimeout, MaxHeaderBytes: 1 << 20,
 		ErrorLog: slog.NewLogLogger(a.logger.With("component", "http").Handler(), slog.LevelDebug),
 	}
+	s.http.RegisterOnShutdown(a.api.CloseTails)
 	if s.tls {
 		if s.http.TLSConfig, err = tlsConfig(cfg.HTTPTLSConfig); err != nil {
 			_ = l.Close() // it was never used

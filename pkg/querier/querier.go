@@ -36,12 +36,14 @@ type Config struct {
 	MaxConcurrent int
 	// MaxMemory bounds the bytes that one query may hold; zero means no bound.
 	MaxMemory int64
+	// TailMaxDuration ends a tail after so long; zero never does.
+	TailMaxDuration time.Duration
 	// LogLongerThan logs queries that took longer; zero logs none and a negative value all.
 	LogLongerThan time.Duration
 }
 
 // DefaultConfig holds Loki's defaults.
-var DefaultConfig = Config{MaxConcurrent: 4, MaxMemory: 1 << 30}
+var DefaultConfig = Config{MaxConcurrent: 4, MaxMemory: 1 << 30, TailMaxDuration: time.Hour}
 
 // Validate reports the first impossible setting.
 func (c Config) Validate() error {
@@ -54,7 +56,9 @@ func (c Config) Validate() error {
 // Deps are what a Querier works with.
 type Deps struct {
 	// Sources are asked in this order: those that hold the newest entries first.
-	Sources    []logql.Source
+	Sources []logql.Source
+	// Observe tells of pushes, for tails.
+	Observe    Observe
 	Limits     *limits.Overrides
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -70,7 +74,9 @@ type Querier struct {
 	engine  *engine.Engine
 	logger  *slog.Logger
 	metrics *metrics
+	pushes  Observe
 	now     func() time.Time
+	tails   tails
 }
 
 // New returns a querier over the sources.
@@ -84,7 +90,7 @@ func New(cfg Config, deps Deps) (*Querier, error) {
 	}
 	return &Querier{
 		cfg: cfg, source: deps.Sources, limits: deps.Limits, engine: &engine.Engine{},
-		logger: deps.Logger, metrics: newMetrics(deps.Registerer), now: now,
+		logger: deps.Logger, metrics: newMetrics(deps.Registerer), pushes: deps.Observe, now: now,
 	}, nil
 }
 

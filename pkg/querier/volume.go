@@ -144,6 +144,15 @@ func (t *tally) stream(ctx context.Context, s *logql.Stream) error {
 	return nil
 }
 
+// kibibytes rounds a stream's size to whole KiB, as Loki's index counts them; smaller sizes stay as they are, lest a small
+// stream vanish.
+func kibibytes(n int64) int64 {
+	if n < 1024 {
+		return n
+	}
+	return (n + 512) / 1024 * 1024
+}
+
 // overlapping returns how many pieces, from the first on, hang together in time.
 func overlapping(pieces []logql.Piece) int {
 	_, last := pieces[0].Bounds()
@@ -236,7 +245,7 @@ func (q *Querier) IndexStats(ctx context.Context, matchers []*labels.Matcher, in
 		out.Streams++
 		out.Chunks += int64(len(s.Pieces))
 		out.Entries += t.entries
-		out.Bytes += t.bytes[0]
+		out.Bytes += kibibytes(t.bytes[0])
 	})
 	return out, err
 }
@@ -269,7 +278,7 @@ func (q *Querier) Volume(ctx context.Context, r VolumeRequest) ([]Volume, error)
 				sums[string(key.Bytes(nil))] = sum
 			}
 			for i, n := range t.bytes {
-				sum.Bytes[i] += n
+				sum.Bytes[i] += kibibytes(n)
 			}
 		}
 	})
@@ -303,8 +312,8 @@ func volumeNames(r VolumeRequest) map[string]bool {
 	return names
 }
 
-// volumeKeys returns the label sets under which a stream is counted. By series it is one set of the names, and none if the
-// stream lacks one of them; by label it is one set per name, with an empty value. No names means all labels.
+// volumeKeys returns the label sets under which a stream is counted: none if it lacks one of the names. By series it is one
+// set of the names; by label it is one set per name, with an empty value. No names means all labels.
 func volumeKeys(lbs labels.Labels, names map[string]bool, byLabel bool) []labels.Labels {
 	if !byLabel && len(names) == 0 {
 		return []labels.Labels{lbs}
@@ -331,5 +340,8 @@ func volumeKeys(lbs labels.Labels, names map[string]bool, byLabel bool) []labels
 			keys = append(keys, b.Labels())
 		}
 	})
+	if len(names) > 0 && len(keys) < len(names) {
+		return nil
+	}
 	return keys
 }

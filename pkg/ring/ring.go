@@ -1,6 +1,9 @@
 package ring
 
 import (
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +46,22 @@ type Ring struct {
 // New returns a ring whose only member is self, in state Pending.
 func New(self Member) *Ring {
 	self.State, self.Registered = Pending, time.Now()
+	if len(self.Tokens) == 0 {
+		self.Tokens = randomTokens(defaultTokens)
+	}
 	return &Ring{self: self}
+}
+
+// defaultTokens is how many places a member takes on the ring, as in Loki.
+const defaultTokens = 128
+
+// randomTokens returns n different tokens in ascending order.
+func randomTokens(n int) []uint32 {
+	seen := make(map[uint32]struct{}, n)
+	for len(seen) < n {
+		seen[rand.Uint32()] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // SetState moves the own member to another state.
