@@ -30,6 +30,9 @@ const (
 	DefaultRowShards   = 16
 )
 
+// maxRowShards bounds what a lookup of one label has to look at.
+const maxRowShards = 1 << 12
+
 // ErrPeriod is wrapped by every error of Periods.Validate.
 var ErrPeriod = errors.New("invalid schema period")
 
@@ -111,8 +114,8 @@ func (p *PeriodConfig) Validate() error {
 		return fmt.Errorf("%w: schema %s is not one of v9, v10, v11, v12, v13", ErrPeriod, p.Schema)
 	case p.IndexPeriod != 24*time.Hour:
 		return fmt.Errorf("%w: index.period %s is not 24h, which store %s wants", ErrPeriod, p.IndexPeriod, p.Store)
-	case p.Schema.Sharded() && (p.RowShards == 0 || p.RowShards > 100):
-		return fmt.Errorf("%w: row_shards %d is not between 1 and 100", ErrPeriod, p.RowShards)
+	case p.Schema.Sharded() && (p.RowShards == 0 || p.RowShards > maxRowShards):
+		return fmt.Errorf("%w: row_shards %d is not between 1 and %d", ErrPeriod, p.RowShards, maxRowShards)
 	case strings.ContainsRune(p.IndexPrefix, '/'):
 		return fmt.Errorf("%w: index.prefix %q contains a slash", ErrPeriod, p.IndexPrefix)
 	case p.PathPrefix != "" && !strings.HasSuffix(p.PathPrefix, "/"):

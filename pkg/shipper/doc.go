@@ -16,7 +16,7 @@
 // A lookup first takes the local files of a table, then the remote ones except those that are uploads of the local ones
 // it took. So a file is always seen, however the upload and the removal fall in between; rows that come twice are merged.
 //
-// Lock order: activeTable.mu before localFiles.mu; remoteTable.mu, pool.mu and setCache.mu are leaves, taken alone. No lock is
-// held while a file or the bucket is read or written: a write in progress and a listing in progress are marked under the
-// lock, and whoever comes meanwhile waits for the one that does the work.
+// Lock order: every mutex is a leaf, taken alone. None is held while a file or the bucket is read or written: a write or a
+// listing in progress is marked under the lock, and whoever comes meanwhile waits for the one that does the work. What an
+// activeTable says of its file belongs to whoever has the turn to write.
 package shipper

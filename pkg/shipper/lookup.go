@@ -119,8 +119,13 @@ func (v *tableView) find(ctx context.Context, q query) ([]schema.Series, error) 
 	return schema.MergeSeries(lists...), nil
 }
 
-// forTables runs fn for the tables of spans, some at a time.
-func (s *Shipper) forTables(ctx context.Context, tenant string, spans []schema.Span, fn func(ctx context.Context, i int, v *tableView) error) error {
+// forTables runs fn for the tables of spans, some at a time, and returns what it returned for those that there are.
+func forTables[T any](ctx context.Context, s *Shipper, tenant string, spans []schema.Span, fn func(ctx context.Context, v *tableView) (T, error)) ([]T, error) {
+	spans, err := s.existing(ctx, spans)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, len(spans))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.Parallelism)
 	for i, span := range spans {
@@ -130,10 +135,11 @@ func (s *Shipper) forTables(ctx context.Context, tenant string, spans []schema.S
 				return err
 			}
 			defer v.release()
-			return fn(ctx, i, v)
+			out[i], err = fn(ctx, v)
+			return err
 		})
 	}
-	return group.Wait()
+	return out, group.Wait()
 }
 
 func queryOf(sel logql.Selection) query {
@@ -144,22 +150,20 @@ func queryOf(sel logql.Selection) query {
 // of spans. Streams ascend by id, each once; chunks ascend by time, each once. Streams without such a chunk are left out.
 func (s *Shipper) Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
 	from, through := millis(sel)
-	lists := make([][]schema.Series, len(spans))
-	err := s.forTables(ctx, tenant, spans, func(ctx context.Context, i int, v *tableView) error {
+	lists, err := forTables(ctx, s, tenant, spans, func(ctx context.Context, v *tableView) ([]schema.Series, error) {
 		series, err := v.find(ctx, queryOf(sel))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, f := range v.files {
 			if err := ctx.Err(); err != nil {
-				return err
+				return nil, err
 			}
 			if err := lookupChunks(f.file, tenant, v.key.day, from, through, series); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		lists[i] = slices.DeleteFunc(series, func(s schema.Series) bool { return len(s.Chunks) == 0 })
-		return nil
+		return slices.DeleteFunc(series, func(s schema.Series) bool { return len(s.Chunks) == 0 }), nil
 	})
 	if err != nil {
 		return nil, err
@@ -199,14 +203,13 @@ func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selec
 	}
 	q := queryOf(sel)
 	q.present = true
-	found := make([]map[string]struct{}, len(daily))
-	err = s.forTables(ctx, tenant, daily, func(ctx context.Context, i int, v *tableView) error {
+	found, err := forTables(ctx, s, tenant, daily, func(ctx context.Context, v *tableView) (map[string]struct{}, error) {
 		sets, err := v.sets(ctx)
-		found[i] = make(map[string]struct{})
+		found := make(map[string]struct{})
 		for _, set := range sets {
-			set.labelNames(q, found[i])
+			set.labelNames(q, found)
 		}
-		return err
+		return found, err
 	})
 	if err != nil {
 		return nil, err
@@ -219,14 +222,13 @@ func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selec
 func (s *Shipper) LabelValues(ctx context.Context, tenant, name string, sel logql.Selection, spans []schema.Span) ([]string, error) {
 	q := queryOf(sel)
 	q.present = true
-	found := make([]map[string]struct{}, len(spans))
-	err := s.forTables(ctx, tenant, spans, func(ctx context.Context, i int, v *tableView) error {
+	found, err := forTables(ctx, s, tenant, spans, func(ctx context.Context, v *tableView) (map[string]struct{}, error) {
 		sets, err := v.sets(ctx)
-		found[i] = make(map[string]struct{})
+		found := make(map[string]struct{})
 		for _, set := range sets {
-			set.labelValues(q, name, found[i])
+			set.labelValues(q, name, found)
 		}
-		return err
+		return found, err
 	})
 	if err != nil {
 		return nil, err

@@ -43,12 +43,6 @@ type remoteFile struct {
 	downloading *turn
 }
 
-// turn is work that one does and others wait for.
-type turn struct {
-	done chan struct{}
-	err  error
-}
-
 func (s *Shipper) remoteTable(key tableKey) *remoteTable {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +62,7 @@ func (t *remoteTable) keyPrefix() string { return t.s.periods[t.key.period].Tabl
 // refresh lists the table unless a listing is at most maxAge old. If the bucket fails, an older listing is good enough as
 // long as no local file can have been removed since.
 func (t *remoteTable) refresh(ctx context.Context, maxAge time.Duration) error {
-	err := t.share(ctx, func() (**turn, bool) {
+	err := share(ctx, &t.mu, func() (**turn, bool) {
 		return &t.listing, !t.listed.IsZero() && t.s.now().Sub(t.listed) <= maxAge
 	}, t.list)
 	if err == nil || ctx.Err() != nil {
@@ -83,46 +77,6 @@ func (t *remoteTable) refresh(ctx context.Context, maxAge time.Duration) error {
 	}
 	t.s.logger.Warn("cannot list an index table, an older listing is used", "table", t.name, "age", age, "err", err)
 	return nil
-}
-
-// share runs work unless it is done or somebody else is at it, and then waits for that. state is called under the lock; it
-// returns where the work in progress is noted and whether it is done already. If the other one gives up because its
-// context ended, the work is taken over.
-func (t *remoteTable) share(ctx context.Context, state func() (at **turn, done bool), work func(context.Context) error) error {
-	for {
-		t.mu.Lock()
-		at, done := state()
-		if done {
-			t.mu.Unlock()
-			return nil
-		}
-		mine := *at == nil
-		if mine {
-			*at = &turn{done: make(chan struct{})}
-		}
-		w := *at
-		t.mu.Unlock()
-		if mine {
-			w.err = work(ctx)
-			t.mu.Lock()
-			*at = nil
-			t.mu.Unlock()
-			close(w.done)
-			return w.err
-		}
-		select {
-		case <-w.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if w.err == nil || !isContextError(w.err) {
-			return w.err
-		}
-	}
-}
-
-func isContextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // list reads the names of the table's objects and forgets the copies of those that are gone.
@@ -236,7 +190,7 @@ func (t *remoteTable) openAll(ctx context.Context, remote []*remoteFile) ([]tabl
 // openFile opens the copy of a file. A copy that a crash or the disk has torn is set aside and fetched again.
 func (t *remoteTable) openFile(ctx context.Context, f *remoteFile) (*index.File, func(), error) {
 	for attempt := 0; ; attempt++ {
-		err := t.share(ctx, func() (**turn, bool) { return &f.downloading, f.ready }, func(ctx context.Context) error {
+		err := share(ctx, &t.mu, func() (**turn, bool) { return &f.downloading, f.ready }, func(ctx context.Context) error {
 			return t.download(ctx, f)
 		})
 		if err != nil {

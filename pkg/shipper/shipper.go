@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 )
@@ -32,6 +30,8 @@ type Shipper struct {
 	pool     *pool
 	sets     *setCache
 	local    localFiles
+	// tables are the tables in the bucket, by period.
+	tables []tableNames
 	// uploadTurn holds a value while files are being uploaded.
 	uploadTurn chan struct{}
 	// work counts what runs on behalf of Put.
@@ -57,11 +57,11 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 	if err := deps.Periods.Validate(); err != nil {
 		return nil, err
 	}
-	m := newMetrics(orDiscard(deps.Registerer))
+	m := newMetrics(deps.Registerer)
 	s := &Shipper{
 		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, logger: deps.Logger, metrics: m, now: time.Now,
 		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, m), sets: newSetCache(cfg.SeriesCacheBytes, m),
-		uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable), remote: make(map[tableKey]*remoteTable),
+		tables: make([]tableNames, len(deps.Periods)), uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable), remote: make(map[tableKey]*remoteTable),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -70,13 +70,6 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-func orDiscard(r prometheus.Registerer) prometheus.Registerer {
-	if r == nil {
-		return prometheus.NewRegistry()
-	}
-	return r
 }
 
 // Run uploads finished files and keeps tables fresh until the context ends. Then it uploads all files, within

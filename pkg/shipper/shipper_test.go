@@ -526,6 +526,32 @@ func TestConcurrent(t *testing.T) {
 	require.Len(t, find(t, w.open(w.config()), "acme", wholeDay), 120)
 }
 
+// TestLongInterval asks for all times: only tables that there are are listed.
+func TestLongInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		writer := w.open(w.config())
+		put(t, writer, chunkOf("acme", 1, stream(1)))
+		require.NoError(t, writer.Flush(t.Context()))
+		cfg := w.config()
+		s := w.open(cfg)
+		local := chunkOf("acme", 2, stream(2))
+		local.Ref.From += 10 * schema.MillisPerDay
+		local.Ref.Through += 10 * schema.MillisPerDay
+		put(t, s, local)
+		ever := model.Interval{Start: 0, End: 1 << 62}
+		require.Equal(t, []string{"1 1", "2 2"}, find(t, s, "acme", ever))
+		require.EqualValues(t, 2, w.bucket.lists.Load())
+		e := chunkOf("acme", 3, stream(3))
+		e.Ref.From -= schema.MillisPerDay
+		e.Ref.Through -= schema.MillisPerDay
+		put(t, writer, e)
+		require.NoError(t, writer.Flush(t.Context()))
+		time.Sleep(cfg.ResyncInterval + 1)
+		require.Equal(t, []string{"1 1", "2 2", "3 3"}, find(t, s, "acme", ever))
+	})
+}
+
 func TestPutRefuses(t *testing.T) {
 	w := newWorld(t)
 	s := w.open(w.config())
