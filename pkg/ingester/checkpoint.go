@@ -126,17 +126,22 @@ func (i *Ingester) eachPiece(fn func(*piece)) {
 		i.streams.each(k, func(s *stream) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			for _, p := range s.closed {
-				fn(p)
-			}
-			if s.open != nil {
-				fn(s.open)
-			}
+			s.piecesLocked(fn)
 		})
 	}
 }
 
-// checkpoint writes parts of all pieces that have entries in data segments below seg and nowhere else.
+// piecesLocked calls fn for the stream's pieces, oldest first.
+func (s *stream) piecesLocked(fn func(*piece)) {
+	for _, p := range s.closed {
+		fn(p)
+	}
+	if s.open != nil {
+		fn(s.open)
+	}
+}
+
+// checkpoint writes pages and parts of all pieces that have entries in data segments below seg and nowhere else.
 func (i *Ingester) checkpoint(ctx context.Context, seg uint64) {
 	begin := time.Now()
 	var pieces []*piece
@@ -150,6 +155,10 @@ func (i *Ingester) checkpoint(ctx context.Context, seg uint64) {
 	}
 	i.metrics.checkpoints.Inc()
 	before := i.parts.Stats().Bytes
+	if err := i.spillPieces(ctx, func(p *piece) bool { return p.segment != 0 && p.segment < seg }); err != nil {
+		i.metrics.checkpointFailures.Inc()
+		return
+	}
 	for _, p := range pieces {
 		if ctx.Err() != nil {
 			return
@@ -170,7 +179,7 @@ func (i *Ingester) checkpoint(ctx context.Context, seg uint64) {
 func (i *Ingester) writePart(p *piece) error {
 	s := p.stream
 	s.mu.Lock()
-	if p.state == pieceIndexed || p.fresh.empty() {
+	if p.state == pieceIndexed || p.fresh.empty() || p.b == nil || p.logging != 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -217,11 +226,11 @@ func (i *Ingester) logPart(p *piece, seqs *seqSet, from, to int) (uint64, error)
 		return 0, fmt.Errorf("cannot write a part of %s: %w", s.labels, err)
 	}
 	record := appendPart(make([]byte, 0, len(object)+512), definition{id: p.id, tenant: s.tenant.name, labels: s.labels}, seqs)
-	seg, err := i.parts.Append(append(record, object...), wal.AnySegment)
+	at, err := i.parts.Append(append(record, object...), wal.AnySegment)
 	if err != nil {
 		i.metrics.logFailed(err)
 	}
-	return seg, err
+	return at.Segment, err
 }
 
 // flushOldParts closes pieces that keep the log of parts from getting shorter when it is as long as the log itself may be.

@@ -177,12 +177,12 @@ func (i *Ingester) runFlusher(ctx context.Context) {
 // storeObject writes the piece as a chunk object.
 func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s := p.stream
-	s.mu.Lock()
-	c := p.b.Chunk()
-	s.mu.Unlock()
-	c.Tenant, c.Labels, c.Fingerprint = s.tenant.name, s.labels, schema.Fingerprint(s.labels)
-	first, _, _ := c.Bounds()
-	data, ref, err := chunk.Marshal(c, chunk.Options{Encoding: i.cfg.Encoding, Version4: i.metadataAt(first), BlockSize: i.cfg.BlockSize})
+	c, err := i.assemble(p)
+	if err != nil {
+		return err
+	}
+	c.Fingerprint = schema.Fingerprint(s.labels)
+	data, ref, err := chunk.Marshal(c, chunk.Options{Encoding: i.cfg.Encoding, Version4: i.metadataAt(p.first), BlockSize: i.cfg.BlockSize})
 	if err != nil {
 		return err
 	}
@@ -329,11 +329,11 @@ func (i *Ingester) mark(batch []*piece) {
 		record = p.seqs.appendTo(record)
 		p.stream.mu.Unlock()
 	}
-	seg, err := i.marks.Append(record, wal.AnySegment)
+	at, err := i.marks.Append(record, wal.AnySegment)
 	if err != nil {
 		i.metrics.logFailed(err)
 		i.log.Warn("cannot log which chunks were flushed", "chunks", len(batch), "err", err)
 		return
 	}
-	i.noteMarks(seg)
+	i.noteMarks(at.Segment)
 }

@@ -99,8 +99,16 @@ type Ingester struct {
 	// kick wakes the goroutine that relieves memory and the one that keeps the log short.
 	kickMemory, kickLog chan struct{}
 	// hand is where the search for memory to relieve goes on.
-	hand     int
-	progress progress
+	hand int
+
+	pages pageCache
+	// spilling is held by the one that writes pages; it guards spill and the file that is written to. It is held over I/O,
+	// and comes before all other locks.
+	spilling        sync.Mutex
+	spill           spill
+	lastFile        *segmentFile
+	lastFileSegment uint64
+	progress        progress
 }
 
 // New opens the logs and repairs their ends. It starts nothing and reads no records.
@@ -120,6 +128,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 		i.local = func(n int) int { return n }
 	}
 	i.pins.init()
+	i.pages.init()
 	fs := deps.FS
 	if fs == nil {
 		fs = wal.OS

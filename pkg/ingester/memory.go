@@ -43,16 +43,24 @@ func (i *Ingester) sealHeads(ctx context.Context) {
 		return
 	}
 	average := int(live / count)
+	if err := i.spillPieces(ctx, func(p *piece) bool {
+		if want <= 0 || len(p.small) < average {
+			return false
+		}
+		want -= int64(len(p.small))
+		return true
+	}); err != nil || want <= 0 {
+		return
+	}
 	for k := range shardCount {
 		if want <= 0 || i.seals.waitRoom(ctx, sealBacklog) != nil {
 			return
 		}
-		shard := (i.hand + k) % shardCount
-		i.streams.each(shard, func(s *stream) {
+		i.streams.each((i.hand+k)%shardCount, func(s *stream) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			p := s.open
-			if p == nil || p.b.HeadSize() < average || want <= 0 {
+			if p == nil || p.b == nil || p.b.HeadSize() < average || want <= 0 {
 				return
 			}
 			want -= int64(p.b.HeadSize())
@@ -60,16 +68,52 @@ func (i *Ingester) sealHeads(ctx context.Context) {
 			i.cutLocked(p)
 			i.accountLocked(p)
 		})
-		if want <= 0 {
+	}
+}
+
+// spillPieces moves the content of small pieces into pages, as far as wanted says so, and goes on next time where it stopped.
+func (i *Ingester) spillPieces(ctx context.Context, wanted func(*piece) bool) error {
+	i.spilling.Lock()
+	defer i.spilling.Unlock()
+	w := &i.spill
+	from := i.hand
+	for k := range shardCount {
+		took := false
+		shard := (from + k) % shardCount
+		i.streams.each(shard, func(s *stream) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.piecesLocked(func(p *piece) {
+				if p.canSpillLocked() && wanted(p) {
+					w.takeLocked(p)
+					took = true
+				}
+			})
+		})
+		if took {
 			i.hand = shard + 1
 		}
+		// Pages hold streams of one shard, so that those who go over the streams by shards read each page once.
+		if len(w.data) >= pageSize/4 || k == shardCount-1 || ctx.Err() != nil {
+			if err := i.writeSpill(w); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // liveHeads returns the bytes and the number of live blocks.
 func (i *Ingester) liveHeads() (bytes, count int64) {
 	i.eachPiece(func(p *piece) {
-		if n := p.b.HeadSize(); p.state == pieceOpen && n > 0 {
+		n := len(p.small)
+		if p.b != nil {
+			n = p.b.HeadSize()
+		}
+		if p.state == pieceOpen && n > 0 {
 			bytes += int64(n)
 			count++
 		}

@@ -19,6 +19,7 @@ type metrics struct {
 	streamsCreated, streamsRemoved, chunksCreated           prometheus.Counter
 	entriesAppended, bytesAppended, memoryRefused           prometheus.Counter
 	lostRuns, earlySeals, flushFailures                     prometheus.Counter
+	pages, pageBytes, fragments                             prometheus.Counter
 	chunksFlushed                                           *prometheus.CounterVec
 	chunkEntries, chunkSize, chunkCompression, flushSeconds prometheus.Histogram
 	rawBytes, sealedBytes, storedBytes                      prometheus.Counter
@@ -60,6 +61,9 @@ func newMetrics(reg prometheus.Registerer, i *Ingester) *metrics {
 	m.memoryRefused = count("logstore_ingester_memory_refused_total", "Pushes refused because of the memory limit.")
 	m.lostRuns = count("logstore_ingester_lost_runs_total", "Runs of entries of the log that could not be understood.")
 	m.earlySeals = count("logstore_ingester_early_seals_total", "Blocks compressed before they were full to save memory.")
+	m.pages = count("logstore_ingester_pages_total", "Pages of entries of many streams moved out of memory.")
+	m.pageBytes = count("logstore_ingester_page_bytes_total", "Bytes of these pages before compression.")
+	m.fragments = count("logstore_ingester_page_fragments_total", "Parts of streams in these pages.")
 	m.flushFailures = count("loki_ingester_chunks_flush_failures_total", "Attempts to store or index a chunk that failed.")
 	m.chunksFlushed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "loki_ingester_chunks_flushed_total",
 		Help: "Chunks stored and indexed, by the reason for which they were closed."}, []string{"reason"})
@@ -141,6 +145,12 @@ func (m *metrics) logFailed(err error) {
 func (m *metrics) appended(entries, bytes int) {
 	m.entriesAppended.Add(float64(entries))
 	m.bytesAppended.Add(float64(bytes))
+}
+
+func (m *metrics) spilled(fragments, bytes int) {
+	m.pages.Inc()
+	m.fragments.Add(float64(fragments))
+	m.pageBytes.Add(float64(bytes))
 }
 
 func (m *metrics) blockRatio(raw, sealed int) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -189,7 +190,7 @@ func (i *Ingester) logPush(ps *pushState) (uint64, error) {
 			}
 		}
 		ps.enc.buf = binary.LittleEndian.AppendUint32(ps.enc.buf, uint32(len(ps.enc.buf)-body))
-		now, err := i.data.Append(ps.enc.buf, seg)
+		at, err := i.data.Append(ps.enc.buf, seg)
 		if err == nil {
 			break
 		}
@@ -198,7 +199,7 @@ func (i *Ingester) logPush(ps *pushState) (uint64, error) {
 			i.metrics.logFailed(err)
 			return 0, fmt.Errorf("%w: %w", ErrLog, err)
 		}
-		seg = now
+		seg = at.Segment
 		kick(i.kickLog)
 	}
 	for k := range ps.items {
@@ -253,24 +254,26 @@ func (i *Ingester) appendRunLocked(s *stream, id uint64, r run, data []byte, seg
 		p = nil
 	}
 	if p == nil {
-		ts, _, _, _ := chunk.ReadEntry(data)
-		p = i.newPieceLocked(s, id, ts, now)
+		p = i.newPieceLocked(s, id, r.oldest, now)
 	}
-	if p.replayed {
-		// Blocks with fresh entries are kept apart from those that are in a part already.
-		i.cutLocked(p)
-		p.parted, p.replayed = p.b.Blocks(), false
-	}
-	if r.kind == runRich && !p.rich {
-		// The builder would begin a new block by itself, which the sealers would not get.
-		i.cutLocked(p)
-		p.rich = true
-	}
-	if err := appendRun(p.b, r.kind, data, pairs); err != nil {
-		// The push was encoded by this process, or its checksum was right.
-		i.log.Error("BUG: cannot append a logged run", "stream", s.labels.String(), "err", err)
-		i.metrics.lostRuns.Inc()
-		return
+	if p.b == nil && len(p.small)+len(data) <= smallPiece {
+		p.appendSmall(r.kind, data, r.entries, r.oldest, r.newest)
+	} else {
+		if p.b == nil {
+			i.promoteLocked(p, pairs)
+		}
+		if p.replayed {
+			// Blocks with fresh entries are kept apart from those that are in a part already.
+			i.cutLocked(p)
+			p.parted, p.replayed = p.b.Blocks(), false
+		}
+		i.beforeRunLocked(p, r.kind)
+		if err := appendRun(p.b, r.kind, data, pairs); err != nil {
+			// The push was encoded by this process, or its checksum was right.
+			i.log.Error("BUG: cannot append a logged run", "stream", s.labels.String(), "err", err)
+			i.metrics.lostRuns.Inc()
+			return
+		}
 	}
 	p.seqs.add(r.seq)
 	if i.data != nil {
@@ -279,21 +282,30 @@ func (i *Ingester) appendRunLocked(s *stream, id uint64, r run, data []byte, seg
 			p.segment = seg
 		}
 	}
+	p.first, p.last = min(p.first, r.oldest), max(p.last, r.newest)
+	p.size += len(data)
 	i.appendedLocked(p, now)
+}
+
+// beforeRunLocked cuts where the builder would begin a new block by itself, which the sealers would not get.
+func (i *Ingester) beforeRunLocked(p *piece, kind byte) {
+	if kind == runRich && !p.rich {
+		i.cutLocked(p)
+		p.rich = true
+	}
 }
 
 // appendedLocked does what follows from more entries in a piece: it is cut or closed when it is large enough.
 func (i *Ingester) appendedLocked(p *piece, now int64) {
 	s := p.stream
 	p.appended = now
-	if _, last, ok := p.b.Bounds(); ok {
-		s.newest = max(s.newest, last)
-	}
-	if p.b.HeadSize() >= i.cfg.BlockSize {
+	s.newest = max(s.newest, p.last)
+	cut := p.b != nil && p.b.HeadSize() >= i.cfg.BlockSize
+	if cut {
 		i.cutLocked(p)
-		if i.fullLocked(p) {
-			i.closeLocked(s, reasonFull)
-		}
+	}
+	if (cut || p.b == nil) && i.fullLocked(p) {
+		i.closeLocked(s, reasonFull)
 	}
 	i.accountLocked(p)
 }
@@ -306,7 +318,7 @@ func (i *Ingester) newPieceLocked(s *stream, id uint64, ts, now int64) *piece {
 	}
 	i.metrics.chunksCreated.Inc()
 	i.metrics.chunks.Add(1)
-	s.open = &piece{stream: s, b: chunk.NewBuilder(version), id: id, opened: now, appended: now, rich: version == chunk.Version4}
+	s.open = &piece{stream: s, version: version, id: id, opened: now, appended: now, first: math.MaxInt64, last: math.MinInt64}
 	return s.open
 }
 

@@ -19,6 +19,7 @@ const (
 	recordPush byte = 1
 	recordPart byte = 2
 	recordMark byte = 3
+	recordPage byte = 4
 
 	runPlain byte = 0
 	runRich  byte = 1
@@ -82,9 +83,37 @@ type run struct {
 	kind byte
 	// lo and hi bound the entries' bytes in the record.
 	lo, hi int
-	// entries and newest are known where the run was encoded.
-	entries int
-	newest  int64
+	// These are known where the run was encoded or scanned.
+	entries        int
+	oldest, newest int64
+}
+
+// scan finds entries, oldest and newest of a run that was read.
+func (r *run) scan(data []byte) error {
+	r.entries, r.oldest, r.newest = 0, 1<<63-1, -1<<63
+	for len(data) > 0 {
+		ts, _, rest, err := chunk.ReadEntry(data)
+		if err != nil {
+			return err
+		}
+		if r.kind == runRich {
+			d := decoder{b: rest}
+			for n := 2 * d.uvarint(); n > 0 && d.err == nil; n-- {
+				d.str()
+			}
+			if d.err != nil {
+				return d.err
+			}
+			rest = d.b
+		}
+		r.entries++
+		r.oldest, r.newest = min(r.oldest, ts), max(r.newest, ts)
+		data = rest
+	}
+	if r.entries == 0 {
+		return fmt.Errorf("%w: run without entries", errRecord)
+	}
+	return nil
 }
 
 // runEncoder appends runs of one stream to a push record.
@@ -112,7 +141,7 @@ func (e *runEncoder) addLocked(s *stream, entry *wire.PushEntry) {
 		e.buf = binary.AppendUvarint(e.buf, s.id)
 		e.buf = binary.AppendUvarint(e.buf, s.lastSeq)
 		e.buf = append(e.buf, 0, 0, 0, 0)
-		e.runs = append(e.runs, run{seq: s.lastSeq, kind: kind, lo: len(e.buf), newest: entry.Timestamp})
+		e.runs = append(e.runs, run{seq: s.lastSeq, kind: kind, lo: len(e.buf), oldest: entry.Timestamp, newest: entry.Timestamp})
 		e.open = true
 	}
 	e.buf = chunk.AppendEntry(e.buf, entry.Timestamp, entry.Line)
@@ -125,7 +154,7 @@ func (e *runEncoder) addLocked(s *stream, entry *wire.PushEntry) {
 	}
 	r := &e.runs[len(e.runs)-1]
 	r.entries++
-	r.newest = max(r.newest, entry.Timestamp)
+	r.oldest, r.newest = min(r.oldest, entry.Timestamp), max(r.newest, entry.Timestamp)
 }
 
 // end closes the run that is open.
@@ -221,6 +250,72 @@ func readPart(b []byte) (def definition, seqs seqSet, object []byte, err error) 
 	return def, seqs, d.b, d.err
 }
 
+// appendSmallRun adds a run as small pieces and pages have it.
+func appendSmallRun(dst []byte, kind byte, data []byte) []byte {
+	dst = append(dst, kind)
+	dst = binary.AppendUvarint(dst, uint64(len(data)))
+	return append(dst, data...)
+}
+
+// readSmallRun is its inverse.
+func readSmallRun(b []byte) (kind byte, data, rest []byte, err error) {
+	d := decoder{b: b}
+	kind = d.byte()
+	data = d.str()
+	if d.err == nil && kind > runRich {
+		d.fail("unknown kind of run")
+	}
+	return kind, data, d.b, d.err
+}
+
+// appendPage makes the beginning of a page record; the compressed page follows.
+func appendPage(dst []byte, w *spill) []byte {
+	dst = append(dst, make([]byte, wal.HeaderSize)...)
+	dst = append(dst, recordPage)
+	dst = binary.AppendUvarint(dst, uint64(len(w.data)))
+	dst = binary.AppendUvarint(dst, uint64(len(w.items)))
+	for k := range w.items {
+		item := &w.items[k]
+		s := item.p.stream
+		d := definition{id: item.p.id, tenant: s.tenant.name, labels: s.labels}
+		dst = d.appendTo(dst)
+		dst = item.seqs.appendTo(dst)
+		f := &item.fragment
+		dst = binary.AppendUvarint(dst, uint64(f.hi-f.lo))
+		dst = binary.AppendUvarint(dst, uint64(f.entries))
+		dst = binary.AppendVarint(dst, f.oldest)
+		dst = binary.AppendUvarint(dst, uint64(f.newest-f.oldest))
+	}
+	return dst
+}
+
+// readPage calls fn for each fragment of a page record (without its type), and returns the page's size and what stands
+// before the compressed bytes.
+func readPage(b []byte, fn func(definition, seqSet, fragment)) (size, skip int, err error) {
+	d := decoder{b: b}
+	total, count := d.uvarint(), d.uvarint()
+	if total > 1<<30 {
+		d.fail("page is too large")
+	}
+	at := uint64(0)
+	for ; count > 0 && d.err == nil; count-- {
+		def := readDefinition(&d)
+		seqs := readSeqSet(&d)
+		length, entries := d.uvarint(), d.uvarint()
+		oldest := d.varint()
+		newest := oldest + int64(d.uvarint())
+		if d.err == nil && (length > total-at || newest < oldest || entries > length) {
+			d.fail("bad fragment")
+		}
+		if d.err != nil {
+			break
+		}
+		fn(def, seqs, fragment{lo: uint32(at), hi: uint32(at + length), entries: uint32(entries), oldest: oldest, newest: newest})
+		at += length
+	}
+	return int(total), len(b) - len(d.b), d.err
+}
+
 // readMarks calls fn for each mark of a record.
 func readMarks(b []byte, fn func(id uint64, seqs seqSet)) error {
 	for d := (decoder{b: b}); len(d.b) > 0; {
@@ -255,6 +350,11 @@ func (d *decoder) uvarint() uint64 {
 	}
 	d.b = d.b[n:]
 	return v
+}
+
+func (d *decoder) varint() int64 {
+	u := d.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
 }
 
 func (d *decoder) take(n uint64) []byte {

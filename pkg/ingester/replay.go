@@ -119,10 +119,10 @@ func (i *Ingester) replay(ctx context.Context) error {
 	r.start()
 	err := r.read(ctx, i.marks, r.readMarks)
 	if err == nil {
-		err = r.read(ctx, i.parts, func(b []byte, seg uint64) error { return r.readPart(ctx, b, seg) })
+		err = r.read(ctx, i.parts, func(b []byte, at wal.Position) error { return r.readPart(ctx, b, at) })
 	}
 	if err == nil {
-		err = r.read(ctx, i.data, func(b []byte, seg uint64) error { return r.readPush(ctx, b, seg) })
+		err = r.read(ctx, i.data, func(b []byte, at wal.Position) error { return r.readPush(ctx, b, at.Segment) })
 	}
 	if err == nil {
 		err = r.adoptOrphans(ctx)
@@ -173,13 +173,13 @@ func (r *replayer) finish(begin time.Time) {
 	}
 }
 
-// read passes the payloads of all records of a log to fn, with the segment and without the type. Damage is reported and does
+// read passes the payloads of all records of a log to fn, with their places. Damage is reported and does
 // not end it.
-func (r *replayer) read(ctx context.Context, log *wal.Log, fn func(b []byte, seg uint64) error) error {
+func (r *replayer) read(ctx context.Context, log *wal.Log, fn func(b []byte, at wal.Position) error) error {
 	reader := log.Reader()
 	for reader.Next() {
 		seg, offset := reader.Position()
-		if err := fn(reader.Record(), seg); err != nil {
+		if err := fn(reader.Record(), wal.Position{Segment: seg, Offset: offset}); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -208,7 +208,7 @@ func (r *replayer) report(done int64) {
 	}
 }
 
-func (r *replayer) readMarks(b []byte, _ uint64) error {
+func (r *replayer) readMarks(b []byte, _ wal.Position) error {
 	if b[0] != recordMark {
 		return fmt.Errorf("%w: type %d", errRecord, b[0])
 	}
@@ -252,7 +252,10 @@ func (r *replayer) stream(rs *replayStream) {
 	}
 }
 
-func (r *replayer) readPart(ctx context.Context, b []byte, seg uint64) error {
+func (r *replayer) readPart(ctx context.Context, b []byte, at wal.Position) error {
+	if b[0] == recordPage {
+		return r.readPage(b[1:], at)
+	}
 	if b[0] != recordPart {
 		return fmt.Errorf("%w: type %d", errRecord, b[0])
 	}
@@ -270,9 +273,54 @@ func (r *replayer) readPart(ctx context.Context, b []byte, seg uint64) error {
 	r.stream(rs)
 	rec := replayRecords.Get().(*replayRecord)
 	// A chunk keeps pointing into its object, so that this buffer is not used again.
-	rec.data, rec.seg = append([]byte(nil), object...), seg
+	rec.data, rec.seg = append([]byte(nil), object...), at.Segment
 	rec.items = append(rec.items[:0], replayItem{rs: rs, seqs: &seqs})
 	return r.dispatch(ctx, rec)
+}
+
+// readPage lets pieces refer to a page that stays where it is.
+func (r *replayer) readPage(b []byte, at wal.Position) error {
+	r.i.spilling.Lock()
+	file, err := r.i.segmentFile(at.Segment)
+	r.i.spilling.Unlock()
+	if err != nil {
+		return err
+	}
+	pg := &page{file: file, offset: at.Offset}
+	now := time.Now().UnixNano()
+	pg.size, pg.skip, err = readPage(b, func(def definition, seqs seqSet, f fragment) {
+		rs := r.define(def)
+		if rs.seen.containsAll(&seqs) {
+			r.left++
+			r.i.metrics.duplicates.Inc()
+			return
+		}
+		rs.seen.union(&seqs)
+		r.stream(rs)
+		f.page = pg
+		r.i.progress.entries.Add(int64(f.entries))
+		s := rs.s
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open != nil && s.open.id != def.id {
+			r.i.closeLocked(s, reasonForced)
+		}
+		p := s.open
+		if p == nil {
+			p = r.i.newPieceLocked(s, def.id, f.oldest, now)
+		}
+		p.fragments = append(p.fragments, f)
+		p.seqs.union(&seqs)
+		p.first, p.last = min(p.first, f.oldest), max(p.last, f.newest)
+		p.size += int(f.hi - f.lo)
+		if p.parts == 0 || at.Segment < p.parts {
+			p.parts = at.Segment
+		}
+		r.i.appendedLocked(p, now)
+	})
+	// The type stands before what was read.
+	pg.skip++
+	return err
 }
 
 func (r *replayer) readPush(ctx context.Context, b []byte, seg uint64) error {
@@ -399,22 +447,27 @@ func (r *replayer) append(k int, queue <-chan *replayRecord) {
 	for rec := range queue {
 		now := time.Now().UnixNano()
 		entries, bytes := 0, 0
-		for _, item := range rec.items {
+		for k2 := range rec.items {
+			item := &rec.items[k2]
 			if int(item.rs.def.id%uint64(len(r.queues))) != k {
+				continue
+			}
+			if item.seqs != nil {
+				entries += r.appendPart(item, rec, now, &pairs)
+				continue
+			}
+			data := rec.data[item.run.lo:item.run.hi]
+			if err := item.run.scan(data); err != nil {
+				r.i.log.Error("cannot read a run of the log", "stream", item.rs.def.labels.String(), "segment", rec.seg, "err", err)
+				r.i.metrics.lostRuns.Inc()
 				continue
 			}
 			s := item.rs.s
 			s.mu.Lock()
-			before := r.i.entriesLocked(s)
-			if item.seqs != nil {
-				r.appendPartLocked(item, rec, now)
-				bytes += len(rec.data)
-			} else {
-				r.i.appendRunLocked(s, item.rs.def.id, item.run, rec.data[item.run.lo:item.run.hi], rec.seg, now, &pairs)
-				bytes += item.run.hi - item.run.lo
-			}
-			entries += r.i.entriesLocked(s) - before
+			r.i.appendRunLocked(s, item.rs.def.id, item.run, data, rec.seg, now, &pairs)
 			s.mu.Unlock()
+			entries += item.run.entries
+			bytes += len(data)
 		}
 		r.i.progress.entries.Add(int64(entries))
 		r.i.metrics.recoveredBytes.Add(float64(bytes))
@@ -428,60 +481,62 @@ func (r *replayer) append(k int, queue <-chan *replayRecord) {
 	}
 }
 
-// entriesLocked returns the entries of a stream in memory as the appender sees them.
-func (i *Ingester) entriesLocked(s *stream) int {
-	n := 0
-	for _, p := range s.closed {
-		n += p.b.Entries()
-	}
-	if s.open != nil {
-		n += s.open.b.Entries()
-	}
-	return n
-}
-
-// appendPartLocked adds the entries of a part to the open piece of its stream.
-func (r *replayer) appendPartLocked(item replayItem, rec *replayRecord, now int64) {
+// appendPart adds the entries of a part to the open piece of its stream and returns their number.
+func (r *replayer) appendPart(item *replayItem, rec *replayRecord, now int64, pairs *[]model.Pair) int {
 	i, s, id := r.i, item.rs.s, item.rs.def.id
 	c, err := chunk.Open(rec.data)
 	rec.data = nil
 	if err != nil {
 		i.log.Error("cannot read a part of a checkpoint", "stream", s.labels.String(), "err", err)
 		i.metrics.lostRuns.Inc()
-		return
+		return 0
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.open != nil && s.open.id != id {
 		i.closeLocked(s, reasonForced)
 	}
+	first, last, _ := c.Bounds()
 	p := s.open
 	if p == nil {
-		first, _, _ := c.Bounds()
 		p = i.newPieceLocked(s, id, first, now)
-		p.replayed = true
 	}
+	if p.b == nil {
+		i.promoteLocked(p, pairs)
+	}
+	p.replayed = true
+	entries := i.appendChunkLocked(p, c)
+	p.seqs.union(item.seqs)
+	p.first, p.last = min(p.first, first), max(p.last, last)
+	p.size += c.Bytes() + 1
+	if p.parts == 0 || rec.seg < p.parts {
+		p.parts = rec.seg
+	}
+	i.appendedLocked(p, now)
+	return entries
+}
+
+// appendChunkLocked adds the entries of a chunk to a piece.
+func (i *Ingester) appendChunkLocked(p *piece, c *chunk.Chunk) (entries int) {
 	it := chunk.Iterate(c)
 	defer it.Close()
 	for it.Next() {
-		pairs := it.Metadata()
-		if len(pairs) > 0 && !p.rich {
-			i.cutLocked(p)
-			p.rich = true
+		meta := it.Metadata()
+		if len(meta) > 0 {
+			i.beforeRunLocked(p, runRich)
 		}
-		if err := p.b.Append(it.Timestamp(), it.Line(), pairs); err != nil {
-			i.log.Error("BUG: cannot append an entry of a checkpoint", "stream", s.labels.String(), "err", err)
+		if err := p.b.Append(it.Timestamp(), it.Line(), meta); err != nil {
+			i.log.Error("BUG: cannot append an entry of a checkpoint", "stream", p.stream.labels.String(), "err", err)
 			i.metrics.lostRuns.Inc()
 		}
+		entries++
 		if p.b.HeadSize() >= i.cfg.BlockSize {
 			i.cutLocked(p)
 		}
 	}
 	if err := it.Err(); err != nil {
-		i.log.Error("cannot read a part of a checkpoint to its end", "stream", s.labels.String(), "err", err)
+		i.log.Error("cannot read a part of a checkpoint to its end", "stream", p.stream.labels.String(), "err", err)
 		i.metrics.lostRuns.Inc()
 	}
-	p.seqs.union(item.seqs)
-	if p.parts == 0 || rec.seg < p.parts {
-		p.parts = rec.seg
-	}
-	i.appendedLocked(p, now)
+	return entries
 }

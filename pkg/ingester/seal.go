@@ -131,6 +131,9 @@ func (i *Ingester) seal(j sealJob) {
 
 // cutLocked closes the live block of a piece and has it compressed.
 func (i *Ingester) cutLocked(p *piece) {
+	if p.b == nil {
+		return
+	}
 	index, raw, ok := p.b.Cut()
 	if !ok {
 		return
@@ -143,6 +146,9 @@ func (i *Ingester) cutLocked(p *piece) {
 // fullLocked reports whether the piece has reached its size. What is not compressed yet counts as it will be, for a backlog
 // of the compression must not make small chunks.
 func (i *Ingester) fullLocked(p *piece) bool {
+	if p.b == nil {
+		return p.size >= 4*i.cfg.TargetSize
+	}
 	plain := p.rawBytes + p.b.HeadSize()
 	if p.sealed == 0 {
 		return plain >= 8*i.cfg.TargetSize
@@ -159,7 +165,7 @@ func (i *Ingester) closeLocked(s *stream, reason flushReason) {
 	}
 	i.cutLocked(p)
 	s.open = nil
-	if p.b.Entries() == 0 {
+	if p.size == 0 {
 		i.metrics.chunks.Add(-1)
 		return
 	}
@@ -174,12 +180,28 @@ func (i *Ingester) closeLocked(s *stream, reason flushReason) {
 
 // accountLocked brings the ingester's sums up to date with the piece.
 func (i *Ingester) accountLocked(p *piece) {
-	memory := int64(p.b.Memory())
-	head := int64(p.b.HeadSize() + p.rawBytes)
-	if p.state == pieceIndexed && p.unlinked {
-		memory, head = 0, 0
+	memory, head := int64(0), int64(0)
+	if !p.unlinked {
+		memory = int64(cap(p.small)+cap(p.spilling)) + pieceMemory + fragmentMemory*int64(cap(p.fragments))
+		head = int64(len(p.small) + p.rawBytes)
+		for k := range p.fragments {
+			// The pages that are in memory are shared; each fragment counts for its part.
+			if pg := p.fragments[k].page; pg.memory != nil {
+				memory += int64(p.fragments[k].hi-p.fragments[k].lo) * int64(len(pg.memory)) / int64(pg.size)
+			}
+		}
+		if p.b != nil {
+			memory += int64(p.b.Memory())
+			head += int64(p.b.HeadSize())
+		}
 	}
 	i.memory.Add(memory - p.memory)
 	i.heads.Add(head - p.head)
 	p.memory, p.head = memory, head
 }
+
+// About what a piece with its stream, and a fragment, take beside their bytes.
+const (
+	pieceMemory    = 1000
+	fragmentMemory = 40
+)

@@ -1,6 +1,7 @@
 package ingester
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -16,6 +17,7 @@ var _ logql.Source = (*Ingester)(nil)
 
 // pieceView shows a piece to a query.
 type pieceView struct {
+	i           *Ingester
 	p           *piece
 	key         string
 	first, last int64
@@ -27,14 +29,12 @@ func (v *pieceView) Key() string { return v.key }
 // Bounds are those of the entries at the time of the Select.
 func (v *pieceView) Bounds() (first, last int64) { return v.first, v.last }
 
-// Open returns the piece as it is now; no lines are copied.
-func (v *pieceView) Open(context.Context) (*chunk.Chunk, error) {
-	s := v.p.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := v.p.b.Chunk()
-	c.Labels, c.Tenant, c.Fingerprint = s.labels, s.tenant.name, v.p.ref.Fingerprint
-	return c, nil
+// Open returns the piece as it is now. Lines of blocks are not copied; those of a small piece are.
+func (v *pieceView) Open(ctx context.Context) (*chunk.Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return v.i.assemble(v.p)
 }
 
 // find returns the streams of the context's tenant that the selection asks for, without regard to time.
@@ -54,6 +54,10 @@ func (i *Ingester) find(ctx context.Context, sel logql.Selection) ([]*stream, er
 	if sel.ShardCount > 0 {
 		found = slices.DeleteFunc(found, func(s *stream) bool { return s.hash%sel.ShardCount != sel.ShardIndex })
 	}
+	// Streams of one shard are in the same pages.
+	slices.SortFunc(found, func(a, b *stream) int {
+		return cmp.Or(cmp.Compare(a.hash%shardCount, b.hash%shardCount), cmp.Compare(a.hash, b.hash))
+	})
 	return found, ctx.Err()
 }
 
@@ -65,7 +69,7 @@ func (i *Ingester) Select(ctx context.Context, sel logql.Selection) ([]logql.Str
 	}
 	out := make([]logql.Stream, 0, len(found))
 	for _, s := range found {
-		if pieces := s.views(sel); len(pieces) > 0 {
+		if pieces := i.views(s, sel); len(pieces) > 0 {
 			out = append(out, logql.Stream{Labels: s.labels, Pieces: pieces})
 		}
 	}
@@ -73,13 +77,13 @@ func (i *Ingester) Select(ctx context.Context, sel logql.Selection) ([]logql.Str
 }
 
 // views returns the pieces that may hold entries of the interval.
-func (s *stream) views(sel logql.Selection) []logql.Piece {
+func (i *Ingester) views(s *stream, sel logql.Selection) []logql.Piece {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []logql.Piece
 	add := func(p *piece) {
-		if first, last, ok := p.b.Bounds(); ok && sel.Interval.Overlaps(first, last) {
-			out = append(out, &pieceView{p: p, key: p.key, first: first, last: last})
+		if sel.Interval.Overlaps(p.first, p.last) {
+			out = append(out, &pieceView{i: i, p: p, key: p.key, first: p.first, last: p.last})
 		}
 	}
 	for _, p := range s.closed {
@@ -96,15 +100,11 @@ func (s *stream) overlaps(sel logql.Selection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.closed {
-		if first, last, ok := p.b.Bounds(); ok && sel.Interval.Overlaps(first, last) {
+		if sel.Interval.Overlaps(p.first, p.last) {
 			return true
 		}
 	}
-	if s.open == nil {
-		return false
-	}
-	first, last, ok := s.open.b.Bounds()
-	return ok && sel.Interval.Overlaps(first, last)
+	return s.open != nil && sel.Interval.Overlaps(s.open.first, s.open.last)
 }
 
 // LabelNames returns the label names of the matching streams.

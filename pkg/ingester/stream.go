@@ -46,7 +46,19 @@ type stream struct {
 // fields that are said to belong to the one goroutine that works on it.
 type piece struct {
 	stream *stream
-	b      *chunk.Builder
+	// version is that of the chunk's layout.
+	version byte
+	// b is nil as long as the piece is small; then small holds its runs, but those that were moved into pages: fragments, and
+	// spilling while the page is being written. None of these bytes ever change.
+	b               *chunk.Builder
+	small, spilling []byte
+	fragments       []fragment
+	// These are those of small.
+	smallEntries             int
+	smallOldest, smallNewest int64
+	// first and last bound the entries in nanoseconds, both inclusive; size is the encoded size of all runs.
+	first, last int64
+	size        int
 	// id is the stream's number, but for entries that a replay found under an older number of the same labels.
 	id uint64
 	// seqs are the order numbers that it holds, fresh those that are in no part.

@@ -56,10 +56,9 @@ func (i *Ingester) sweepStream(s *stream, now int64) (empty bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.open; p != nil {
-		first, last, _ := p.b.Bounds()
 		age := int64(i.cfg.MaxChunkAge)
 		switch {
-		case last-first > age || now-p.opened > age:
+		case p.last-p.first > age || now-p.opened > age:
 			i.closeLocked(s, reasonAge)
 		case now-p.appended > int64(i.cfg.ChunkIdle):
 			i.closeLocked(s, reasonIdle)

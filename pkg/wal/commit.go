@@ -16,6 +16,7 @@ const smallGroup = 256 << 10
 type waiter struct {
 	record []byte
 	seg    uint64
+	offset int64
 	err    error
 	// wake is sent false when the record's fate is known and true when its appender has to lead the next group.
 	wake chan bool
@@ -23,34 +24,40 @@ type waiter struct {
 
 var waiters = sync.Pool{New: func() any { return &waiter{wake: make(chan bool, 1)} }}
 
+// Position is where a record stands.
+type Position struct {
+	Segment uint64
+	Offset  int64
+}
+
 // Append writes one record, whose payload is record[HeaderSize:]; the bytes before are the log's to fill. It returns when
-// the record is as durable as the configuration wants, with the segment that it is in. The slice is the caller's again.
+// the record is as durable as the configuration wants, with the place that it has. The slice is the caller's again.
 //
 // If seg is not AnySegment the record is written only into that segment: otherwise ErrRotated is returned together with
 // the segment that is current now.
-func (l *Log) Append(record []byte, seg uint64) (uint64, error) {
+func (l *Log) Append(record []byte, seg uint64) (Position, error) {
 	if len(record) > HeaderSize+MaxRecord {
-		return 0, ErrTooLarge
+		return Position{}, ErrTooLarge
 	}
 	if len(record) <= HeaderSize {
 		panic("BUG: empty record for the write-ahead log")
 	}
 	sealPayload(record)
 	for {
-		got, err := l.append(record, seg)
+		at, err := l.append(record, seg)
 		if seg != AnySegment || !errors.Is(err, ErrRotated) {
-			return got, err
+			return at, err
 		}
 	}
 }
 
-func (l *Log) append(record []byte, seg uint64) (uint64, error) {
+func (l *Log) append(record []byte, seg uint64) (Position, error) {
 	w := waiters.Get().(*waiter)
 	defer waiters.Put(w)
 	w.record, w.err = record, nil
 	lead, err := l.enqueue(w, seg)
 	if err != nil {
-		return w.seg, err
+		return Position{Segment: w.seg}, err
 	}
 	if !lead {
 		lead = <-w.wake
@@ -60,9 +67,9 @@ func (l *Log) append(record []byte, seg uint64) (uint64, error) {
 	}
 	w.record = nil
 	if w.err == ErrRotated {
-		return l.Segment(), ErrRotated
+		return Position{Segment: l.Segment()}, ErrRotated
 	}
-	return w.seg, w.err
+	return Position{w.seg, w.offset}, w.err
 }
 
 // enqueue gives the record its segment and its place, and reports whether its appender has to lead.
@@ -166,7 +173,7 @@ func (l *Log) writeGroup(group []*waiter) error {
 
 func (l *Log) writeRecords(group []*waiter) error {
 	if len(group) == 1 {
-		return l.write(group[0].record)
+		return l.write(group[0])
 	}
 	l.group = l.group[:0]
 	for _, w := range group {
@@ -177,11 +184,12 @@ func (l *Log) writeRecords(group []*waiter) error {
 			l.group = l.group[:0]
 		}
 		if len(w.record) > smallGroup {
-			if err := l.write(w.record); err != nil {
+			if err := l.write(w); err != nil {
 				return err
 			}
 			continue
 		}
+		w.offset = l.fileSize + int64(len(l.group))
 		sealHeader(w.record, l.salt)
 		l.group = append(l.group, w.record...)
 	}
@@ -191,9 +199,10 @@ func (l *Log) writeRecords(group []*waiter) error {
 	return l.writeRaw(l.group)
 }
 
-func (l *Log) write(record []byte) error {
-	sealHeader(record, l.salt)
-	return l.writeRaw(record)
+func (l *Log) write(w *waiter) error {
+	w.offset = l.fileSize
+	sealHeader(w.record, l.salt)
+	return l.writeRaw(w.record)
 }
 
 func (l *Log) writeRaw(p []byte) error {

@@ -12,8 +12,8 @@ type FS interface {
 	MkdirAll(dir string) error
 	// List returns the regular files of the folder.
 	List(dir string) ([]FileInfo, error)
-	// Open opens a file for reading from its beginning.
-	Open(name string) (io.ReadCloser, error)
+	// Open opens a file for reading. It can be read after it was removed, until it is closed.
+	Open(name string) (Source, error)
 	// Create makes a file for writing; one that exists is emptied.
 	Create(name string) (File, error)
 	// Truncate cuts a file to size bytes.
@@ -26,6 +26,12 @@ type FS interface {
 type FileInfo struct {
 	Name string
 	Size int64
+}
+
+// Source is a file that is read, from its beginning or anywhere.
+type Source interface {
+	io.ReadCloser
+	io.ReaderAt
 }
 
 // File is a segment that is written.
@@ -63,7 +69,7 @@ func (osFS) List(dir string) ([]FileInfo, error) {
 	return infos, nil
 }
 
-func (osFS) Open(name string) (io.ReadCloser, error) { return os.Open(filepath.Clean(name)) }
+func (osFS) Open(name string) (Source, error) { return os.Open(filepath.Clean(name)) }
 
 func (osFS) Create(name string) (File, error) {
 	return os.OpenFile(filepath.Clean(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)

@@ -112,15 +112,15 @@ func TestSizesAndTruncation(t *testing.T) {
 
 func TestAppendIntoSegment(t *testing.T) {
 	l := open(t, t.TempDir(), OS)
-	seg, err := l.Append(record("a"), 1)
+	at, err := l.Append(record("a"), 1)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, seg)
-	seg, err = l.Append(record(string(make([]byte, 4096))), 1)
+	require.Equal(t, Position{1, segmentHeaderSize}, at)
+	at, err = l.Append(record(string(make([]byte, 4096))), 1)
 	require.ErrorIs(t, err, ErrRotated)
-	require.EqualValues(t, 2, seg)
-	seg, err = l.Append(record("b"), 1)
+	require.EqualValues(t, 2, at.Segment)
+	at, err = l.Append(record("b"), 1)
 	require.ErrorIs(t, err, ErrRotated)
-	require.EqualValues(t, 2, seg)
+	require.EqualValues(t, 2, at.Segment)
 	_, err = l.Append(record("b"), 2)
 	require.NoError(t, err)
 }
@@ -160,10 +160,10 @@ func TestConcurrentAppendAndTruncate(t *testing.T) {
 		wg.Go(func() {
 			for i := range 300 {
 				p := fmt.Sprintf("g%d i%d %s", g, i, make([]byte, i%200))
-				seg, err := l.Append(record(p), AnySegment)
+				at, err := l.Append(record(p), AnySegment)
 				require.NoError(t, err)
 				mu.Lock()
-				highest[p] = seg
+				highest[p] = at.Segment
 				mu.Unlock()
 			}
 		})
@@ -257,9 +257,9 @@ func TestFailedWriteThatCannotBeCutBack(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoSpace)
 	require.ErrorIs(t, err, errInjected)
 	fs.set(func() { fs.free = -1 })
-	seg, err := l.Append(record("two"), 1)
+	at, err := l.Append(record("two"), 1)
 	require.ErrorIs(t, err, ErrRotated)
-	require.EqualValues(t, 2, seg)
+	require.EqualValues(t, 2, at.Segment)
 	add(t, l, "two")
 	require.NoError(t, l.Close())
 	got, damages := read(t, dir)
@@ -305,12 +305,12 @@ func BenchmarkAppend(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				rec := record(string(make([]byte, size)))
 				for pb.Next() {
-					seg, err := l.Append(rec, AnySegment)
+					at, err := l.Append(rec, AnySegment)
 					if err != nil {
 						b.Fatal(err)
 					}
-					if seg > 4 {
-						_, _ = l.TruncateBefore(seg - 2)
+					if at.Segment > 4 {
+						_, _ = l.TruncateBefore(at.Segment - 2)
 					}
 				}
 			})
@@ -339,4 +339,41 @@ func BenchmarkRead(b *testing.B) {
 		}
 		require.Equal(b, 64, n)
 	}
+}
+
+func TestReadRecord(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, OS)
+	var wg sync.WaitGroup
+	for k := range 20 {
+		wg.Go(func() {
+			p := fmt.Sprint("payload ", k)
+			at, err := l.Append(record(p), AnySegment)
+			require.NoError(t, err)
+			f, err := l.OpenSegment(at.Segment)
+			require.NoError(t, err)
+			defer f.Close()
+			got, err := ReadRecord(f, at.Offset, nil)
+			require.NoError(t, err)
+			require.Equal(t, p, string(got))
+			for _, wrong := range []int64{-1, 1, HeaderSize, 1 << 20} {
+				_, err = ReadRecord(f, at.Offset+wrong, nil)
+				require.Error(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	at, err := l.Append(record("kept open"), AnySegment)
+	require.NoError(t, err)
+	f, err := l.OpenSegment(at.Segment)
+	require.NoError(t, err)
+	defer f.Close()
+	l.Cut()
+	_, err = l.TruncateBefore(l.Segment())
+	require.NoError(t, err)
+	got, err := ReadRecord(f, at.Offset, make([]byte, 0, 100))
+	require.NoError(t, err)
+	require.Equal(t, "kept open", string(got))
+	_, err = l.OpenSegment(at.Segment)
+	require.Error(t, err)
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ type Reader struct {
 	segments []segment
 	at       int
 
-	file    io.ReadCloser
+	file    Source
 	name    string
 	salts   [2]uint32
 	fixed   bool // salts[0] is known to be the salt
@@ -227,4 +228,45 @@ func (r *Reader) damage(offset, length int64, reason string) {
 		return
 	}
 	r.damages = append(r.damages, Damage{File: r.name, Offset: offset, Length: length, Reason: reason})
+}
+
+// ErrDamaged is returned by ReadRecord for bytes that are not the record that was written there.
+var ErrDamaged = errors.New("the checksum of a record does not match")
+
+// OpenSegment opens a segment for ReadRecord.
+func (l *Log) OpenSegment(seg uint64) (Source, error) {
+	f, err := l.fs.Open(segmentName(l.cfg.Dir, seg))
+	if err != nil {
+		return nil, fmt.Errorf("cannot open a segment: %w", err)
+	}
+	return f, nil
+}
+
+// ReadRecord reads the payload of the record at an offset of a segment. It may be used at any time once the record was written,
+// and reuses buf if that is large enough.
+func ReadRecord(f io.ReaderAt, offset int64, buf []byte) ([]byte, error) {
+	var header [HeaderSize]byte
+	if _, err := f.ReadAt(header[:], offset); err != nil {
+		return nil, fmt.Errorf("cannot read a record at offset %d: %w", offset, err)
+	}
+	n := int64(binary.LittleEndian.Uint32(header[:]))
+	if n == 0 || n > MaxRecord {
+		return nil, fmt.Errorf("cannot read a record at offset %d: %w", offset, ErrDamaged)
+	}
+	if int64(cap(buf)) < n {
+		// The length is not to be trusted before its checksum: the end of the file bounds what is asked for.
+		var last [1]byte
+		if _, err := f.ReadAt(last[:], offset+HeaderSize+n-1); err != nil {
+			return nil, fmt.Errorf("cannot read a record at offset %d: %w", offset, err)
+		}
+		buf = make([]byte, n)
+	}
+	buf = buf[:n]
+	if _, err := f.ReadAt(buf, offset+HeaderSize); err != nil {
+		return nil, fmt.Errorf("cannot read a record at offset %d: %w", offset, err)
+	}
+	if !validPayload(header[:], buf) {
+		return nil, fmt.Errorf("cannot read a record at offset %d: %w", offset, ErrDamaged)
+	}
+	return buf, nil
 }
