@@ -84,3 +84,31 @@ func BenchmarkQuery(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkManyStreams counts and tails a tenant of very many streams of a few lines each.
+func BenchmarkManyStreams(b *testing.B) {
+	src := enginetest.New(enginetest.Options{Live: true})
+	const streams = 100_000
+	for i := range 3 * streams {
+		src.Add(labels.FromStrings("app", fmt.Sprint("app-", i%50), "pod", fmt.Sprint("pod-", i%streams)),
+			model.Entry{Timestamp: benchStart + int64(i)*1e6, Line: "level=info msg=\"connect timeout\""})
+	}
+	_, err := src.Select(context.Background(), logql.Selection{Interval: model.Interval{Start: 0, End: 1 << 62}})
+	require.NoError(b, err)
+	for _, query := range []string{
+		`sum by (app) (count_over_time({app=~".+"}[1h]))`, `sum by (app) (count_over_time({app=~".+"} |= "timeout" [1h]))`, `{app=~".+"}`,
+	} {
+		b.Run(query, func(b *testing.B) {
+			expr, err := syntax.Parse(query)
+			require.NoError(b, err)
+			_, metric := expr.(syntax.SampleExpr)
+			p := engine.Params{Expr: expr, Start: benchStart, End: benchStart + benchSpan, Limit: 100, Instant: metric}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := new(engine.Engine).Run(context.Background(), src, p, engine.Limits{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"time"
-
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/logql/pipeline"
@@ -121,11 +119,6 @@ func cells[C any](kind *cellKind[C]) func(buckets int) store {
 	return func(buckets int) store { return newCellStore(kind, buckets) }
 }
 
-// countsOnly reports whether each entry adds one.
-func (p *rangePlan) countsOnly() bool {
-	return p.additive && p.agg.Unwrap == nil && !p.pipe.ValueIsLength()
-}
-
 // fixed reports whether all entries of a stream that pass have the same labels, whatever their metadata.
 func (p *rangePlan) fixed(stream labels.Labels, metadata bool) bool {
 	if !p.pipe.Trivial() || !p.additive {
@@ -158,6 +151,3 @@ func (p *rangePlan) keepsTenant() bool {
 	}
 	return p.group.Without
 }
-
-// lookback returns how far before a step the plan's data begin and end.
-func (p *rangePlan) window() (interval, offset time.Duration) { return p.agg.Range, p.agg.Offset }

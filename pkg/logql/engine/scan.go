@@ -138,10 +138,7 @@ func (s *scan) assemble(ctx context.Context, openings <-chan *opened, tasks chan
 	return flush()
 }
 
-// errorsAreSwallowed: absent plans only ask whether there are entries.
-func (s *scan) swallow() bool { return s.plan.absent }
-
-// newMatrix evaluates the windows of the series.
+// evaluate makes a matrix of the windows of the series.
 func (s *scan) evaluate(set *seriesSet) (*matrix, error) {
 	m := newMatrix(len(s.buckets.from))
 	if err := s.q.acct.hold(int64(len(set.list)) * int64(m.steps) * columnBytes); err != nil {

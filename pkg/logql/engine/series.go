@@ -64,7 +64,10 @@ next:
 // binding is what a worker knows of a stream.
 type binding struct {
 	stream *stream
-	pipe   *pipeline.Stream
+	// pipe is nil until an entry is run through it: it costs more than a few entries.
+	pipe *pipeline.Stream
+	// fixed is the series of all entries that have the labels of the stream alone; nil until there are some.
+	fixed *rangeSeries
 	// last is the latest Result and its series, byResult are others: a Result's address stands for its labels.
 	last       *pipeline.Result
 	lastSeries *rangeSeries

@@ -5,6 +5,8 @@ import (
 	"math"
 	"sort"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"logstore/pkg/chunk"
 	"logstore/pkg/logql/pipeline"
 	"logstore/pkg/model"
@@ -13,17 +15,18 @@ import (
 // worker adds the entries of tasks to its own series.
 type worker struct {
 	*scan
-	series   seriesSet
-	bindings bindings[*binding]
-	batch    *chunk.Batch
-	dupes    deduper
-	sel      []int32
-	meta     []model.Pair
+	series seriesSet
+	bound  *binding // of the stream of the task at hand, the tasks of which come one after the other
+	groups *grouper
+	batch  *chunk.Batch
+	dupes  deduper
+	sel    []int32
+	meta   []model.Pair
 	// grown is memory that was taken and not yet counted; passed and pairs likewise.
 	grown, passed, pairs int64
 }
 
-func newWorker(s *scan) *worker { return &worker{scan: s} }
+func newWorker(s *scan) *worker { return &worker{scan: s, groups: newGrouper(s.plan.group)} }
 
 func (w *worker) run(ctx context.Context, tasks <-chan []task) error {
 	w.batch = chunk.GetBatch()
@@ -57,9 +60,10 @@ func (w *worker) flush() error {
 }
 
 func (w *worker) do(t task) error {
-	b := w.bindings.get(t.stream, func() *binding {
-		return &binding{stream: t.stream, pipe: w.plan.pipe.ForStream(t.stream.labels), byResult: map[*pipeline.Result]*rangeSeries{}}
-	})
+	if w.bound == nil || w.bound.stream != t.stream {
+		w.bound = &binding{stream: t.stream}
+	}
+	b := w.bound
 	if len(t.blocks) > 1 {
 		return w.merge(b, t)
 	}
@@ -129,13 +133,17 @@ func (w *worker) addUnread(b *binding, s span) bool {
 	return true
 }
 
-// fixedSeries returns the series of a stream all entries of which have the same labels.
+// fixedSeries returns the series of a stream all entries of which have the same labels: what the grouping leaves of the
+// stream's own.
 func (w *worker) fixedSeries(b *binding) *rangeSeries {
-	_, res, ok, _ := b.pipe.Sample(0, nil, nil)
-	if !ok {
-		panic("BUG: a pipeline without stages dropped an entry")
+	if b.fixed == nil {
+		l := b.stream.labels
+		if w.plan.group != nil {
+			l = w.groups.group(l)
+		}
+		b.fixed = w.seriesOf(b.stream, l)
 	}
-	return w.seriesOf(b, res)
+	return b.fixed
 }
 
 // addFixed adds entries [from, to) of the batch, all of which have the same labels: none is run through the pipeline.
@@ -221,6 +229,10 @@ func (w *worker) addEntry(b *binding, batch *chunk.Batch, i, j int) error {
 		w.meta = batch.Metadata(i, w.meta)
 		w.pairs += metaBytes(w.meta)
 	}
+	if b.pipe == nil {
+		b.pipe = w.plan.pipe.ForStream(b.stream.labels)
+		b.byResult = map[*pipeline.Result]*rangeSeries{}
+	}
 	ts := batch.Ts[i]
 	v, res, ok, err := b.pipe.Sample(ts, batch.Line(i), w.meta)
 	if !ok {
@@ -230,34 +242,36 @@ func (w *worker) addEntry(b *binding, batch *chunk.Batch, i, j int) error {
 		return entryError(err)
 	}
 	w.passed++
-	series := b.lastSeries
 	if res != b.last {
-		series = w.seriesOf(b, res)
+		b.last, b.lastSeries = res, w.seriesOfResult(b, res)
 	}
-	if series.sum != nil {
-		w.grown += series.sum.add(j, ts, v)
+	if sum := b.lastSeries.sum; sum != nil {
+		w.grown += sum.add(j, ts, v)
 	} else {
-		w.grown += series.store.add(j, ts, v)
+		w.grown += b.lastSeries.store.add(j, ts, v)
 	}
 	return nil
 }
 
-// seriesOf returns the series of a Result of the stream.
-func (w *worker) seriesOf(b *binding, res *pipeline.Result) *rangeSeries {
+// seriesOfResult returns the series of a Result of the stream.
+func (w *worker) seriesOfResult(b *binding, res *pipeline.Result) *rangeSeries {
 	series, ok := b.byResult[res]
 	if !ok {
-		l := res.Labels
-		if w.plan.keepsTenant() {
-			l = b.stream.withTenant(l)
-		}
-		var grown int64
-		series, grown = w.series.get(l, func() store { return w.plan.newStore(w.buckets.len()) })
-		w.grown += grown
 		if len(b.byResult) >= maxRemembered {
 			clear(b.byResult)
 		}
+		series = w.seriesOf(b.stream, res.Labels)
 		b.byResult[res] = series
 	}
-	b.last, b.lastSeries = res, series
+	return series
+}
+
+// seriesOf returns the series that entries of the stream with the labels belong to.
+func (w *worker) seriesOf(s *stream, l labels.Labels) *rangeSeries {
+	if w.plan.keepsTenant() {
+		l = s.withTenant(l)
+	}
+	series, grown := w.series.get(l, func() store { return w.plan.newStore(w.buckets.len()) })
+	w.grown += grown
 	return series
 }
