@@ -266,9 +266,14 @@ func ofTheAPI(c *conformance.Case) bool {
 	return c.Group == "error.params" || !strings.HasSuffix(c.Path, "/query") && !strings.HasSuffix(c.Path, "/query_range")
 }
 
-// deviations are cases whose recorded answers lack lines that are there: the reference loses an empty line at the
-// beginning of a block, and one at the very end of its data.
-var deviations = map[string]bool{"filter.count.011": true, "wide.metric.001": true, "params.window.008": true}
+// deviations are cases that the reference answers wrongly.
+var deviations = map[string]string{
+	"filter.count.011":  "an empty line at the beginning of a block is lost",
+	"wide.metric.001":   "an empty line at the beginning of a block is lost",
+	"params.window.008": "the last line of the data is not found by a query that ends a second later",
+	"filter.regex.063":  "a capital sigma is not found by (?i) and a small one",
+	"range.unwrap.057":  "an average is divided by all lines, also by those without the label that is unwrapped",
+}
 
 // TestConformance runs the recorded queries on the bare engine, with the data cut in several ways.
 func TestConformance(t *testing.T) {
@@ -293,7 +298,7 @@ func conform(t *testing.T, all tenants) {
 	var mu sync.Mutex
 	for i := range cases {
 		c := &cases[i]
-		if ofTheAPI(c) || deviations[c.ID] || !strings.Contains(c.ID, only) {
+		if ofTheAPI(c) || deviations[c.ID] != "" || !strings.Contains(c.ID, only) {
 			continue
 		}
 		status, body := answer(c, all)

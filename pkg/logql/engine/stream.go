@@ -34,17 +34,22 @@ func (q *query) selectStreams(ctx context.Context, matchers []*labels.Matcher, s
 	if err != nil {
 		return nil, err
 	}
-	streams := make([]*stream, 0, len(found))
-	for _, f := range found {
-		s := &stream{labels: f.Labels, tenant: f.Tenant, pieces: make([]piece, 0, len(f.Pieces))}
-		for _, p := range f.Pieces {
+	total := 0
+	for i := range found {
+		total += len(found[i].Pieces)
+	}
+	// Two pieces of memory for all, since there may be very many streams of one piece.
+	streams, all, pieces := make([]*stream, 0, len(found)), make([]stream, len(found)), make([]piece, 0, total)
+	for i := range found {
+		begin := len(pieces)
+		for _, p := range found[i].Pieces {
 			if first, last := p.Bounds(); span.Overlaps(first, last) && keep(first, last) {
-				s.pieces = append(s.pieces, piece{p, first, last})
+				pieces = append(pieces, piece{p, first, last})
 			}
 		}
-		s.pieces = dropRepeats(s.pieces)
-		if len(s.pieces) > 0 {
-			streams = append(streams, s)
+		if len(pieces) > begin {
+			all[i] = stream{labels: found[i].Labels, tenant: found[i].Tenant, pieces: dropRepeats(pieces[begin:len(pieces):len(pieces)])}
+			streams = append(streams, &all[i])
 		}
 	}
 	q.acct.streams.Add(int64(len(streams)))
