@@ -53,7 +53,7 @@ type Config struct {
 	// full. 0: a quarter of what the process may use, from the cgroup or the machine.
 	MemoryLimit int64
 	// HeadLimit bounds the memory of entries that are not compressed; beyond it the larger heads are sealed early. 0: a
-	// quarter of MemoryLimit, at most 96 MiB.
+	// quarter of MemoryLimit, at most 64 MiB.
 	HeadLimit int64
 	// SealWorkers is the number of goroutines that compress; 0: one for each processor.
 	SealWorkers int
@@ -117,7 +117,7 @@ func (c Config) withDefaults() Config {
 		c.MemoryLimit = max(availableMemory()/4, 64<<20)
 	}
 	if c.HeadLimit == 0 {
-		c.HeadLimit = min(c.MemoryLimit/4, 96<<20)
+		c.HeadLimit = min(c.MemoryLimit/4, 64<<20)
 	}
 	if c.SealWorkers == 0 {
 		c.SealWorkers = runtime.GOMAXPROCS(0)

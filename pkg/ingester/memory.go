@@ -21,7 +21,7 @@ func (i *Ingester) runMemory(ctx context.Context) {
 		i.sealHeads(ctx)
 		i.closeForMemory()
 		// What was decided takes effect when workers and store get to it; a moment later is early enough to look again.
-		pause.Reset(20 * time.Millisecond)
+		pause.Reset(2 * time.Millisecond)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
@@ -30,13 +30,26 @@ func (i *Ingester) runMemory(ctx context.Context) {
 	}
 }
 
+// waitHeads waits while there are so many uncompressed bytes that pushes have to leave time for relief.
+func (i *Ingester) waitHeads(ctx context.Context) error {
+	for i.heads.Load() > i.cfg.HeadLimit+i.cfg.HeadLimit/4 {
+		kick(i.kickMemory)
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // sealHeads cuts live blocks that are larger than the average until the uncompressed bytes are well below their limit.
 func (i *Ingester) sealHeads(ctx context.Context) {
 	over := i.heads.Load() - i.cfg.HeadLimit
 	if over <= 0 {
 		return
 	}
-	want := over + i.cfg.HeadLimit/4
+	want := over + i.cfg.HeadLimit/3
 	live, count := i.liveHeads()
 	want -= i.heads.Load() - live // what is with the sealers already
 	if want <= 0 || count == 0 {

@@ -63,7 +63,7 @@ func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Strea
 	if err := i.checkMemory(); err != nil {
 		return err
 	}
-	if err := i.seals.waitRoom(ctx, sealBacklog); err != nil {
+	if err := i.waitRoom(ctx); err != nil {
 		return err
 	}
 	ps := pushStates.Get().(*pushState)
@@ -85,6 +85,14 @@ func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Strea
 		return &wire.RefusedError{Refusals: append([]wire.Refusal(nil), ps.refusals...)}
 	}
 	return nil
+}
+
+// waitRoom holds a push back while compression cannot keep up.
+func (i *Ingester) waitRoom(ctx context.Context) error {
+	if err := i.seals.waitRoom(ctx, sealBacklog); err != nil {
+		return err
+	}
+	return i.waitHeads(ctx)
 }
 
 func (i *Ingester) checkMemory() error {

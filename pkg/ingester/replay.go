@@ -426,7 +426,7 @@ func (r *replayer) waitMemory(ctx context.Context) error {
 	if i.heads.Load() > i.cfg.HeadLimit || i.memory.Load() > i.softLimit() {
 		kick(i.kickMemory)
 	}
-	if err := i.seals.waitRoom(ctx, sealBacklog); err != nil {
+	if err := i.waitRoom(ctx); err != nil {
 		return err
 	}
 	for i.memory.Load() > i.cfg.MemoryLimit {

@@ -12,7 +12,7 @@ import (
 
 // smallPiece is the size up to which a piece keeps its entries as the runs came. Beyond it they move into a builder.
 // Tenants with very many streams have few entries in each: for them a builder and blocks of their own are too much.
-const smallPiece = 16 << 10
+const smallPiece = 64 << 10
 
 // spillItem is what one piece gives to a page.
 type spillItem struct {
@@ -34,7 +34,8 @@ func (w *spill) takeLocked(p *piece) {
 	w.data = append(w.data, p.small...)
 	f.hi = uint32(len(w.data))
 	w.items = append(w.items, spillItem{p: p, seqs: p.fresh, fragment: f})
-	p.spilling, p.small, p.smallEntries = p.small, nil, 0
+	p.spilling, p.spillingShared = p.small, p.smallShared
+	p.small, p.smallShared, p.smallEntries = nil, false, 0
 	p.fresh, p.logging, p.segment = seqSet{}, p.segment, 0
 }
 
@@ -68,6 +69,9 @@ func (i *Ingester) writeSpill(w *spill) error {
 			} else if p.parts == 0 {
 				p.parts = seg
 			}
+		}
+		if !p.spillingShared {
+			putBuffer(p.spilling)
 		}
 		p.spilling, p.logging = nil, 0
 		i.accountLocked(p)
@@ -125,7 +129,11 @@ func (i *Ingester) segmentFile(seg uint64) (*segmentFile, error) {
 func (p *piece) appendSmall(kind byte, data []byte, entries int, oldest, newest int64) {
 	need := len(data) + 1 + 5
 	if cap(p.small)-len(p.small) < need {
-		p.small = append(make([]byte, 0, max(256, len(p.small)+need, len(p.small)*3/2)), p.small...)
+		bigger := append(getBuffer(len(p.small)+need), p.small...)
+		if !p.smallShared {
+			putBuffer(p.small)
+		}
+		p.small, p.smallShared = bigger, false
 	}
 	if p.smallEntries == 0 {
 		p.smallOldest, p.smallNewest = oldest, newest
@@ -139,11 +147,14 @@ func (p *piece) appendSmall(kind byte, data []byte, entries int, oldest, newest 
 func (i *Ingester) promoteLocked(p *piece, pairs *[]model.Pair) {
 	p.b = chunk.NewBuilder(p.version)
 	p.rich = p.version >= chunk.Version4
-	small := p.small
-	p.small, p.smallEntries = nil, 0
+	small, shared := p.small, p.smallShared
+	p.small, p.smallShared, p.smallEntries = nil, false, 0
 	if err := i.appendSmallRuns(p.b, small, pairs, func(kind byte) { i.beforeRunLocked(p, kind) }); err != nil {
 		i.log.Error("BUG: cannot read back a run", "stream", p.stream.labels.String(), "err", err)
 		i.metrics.lostRuns.Inc()
+	}
+	if !shared {
+		putBuffer(small)
 	}
 }
 
@@ -171,6 +182,7 @@ type pieceContent struct {
 }
 
 func (p *piece) contentLocked() pieceContent {
+	p.smallShared, p.spillingShared = true, true
 	c := pieceContent{fragments: p.fragments, spilling: p.spilling, small: p.small}
 	if p.b != nil {
 		c.blocks = p.b.Chunk().Blocks

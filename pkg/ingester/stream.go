@@ -53,6 +53,8 @@ type piece struct {
 	b               *chunk.Builder
 	small, spilling []byte
 	fragments       []fragment
+	// These tell that a reader may hold the buffer.
+	smallShared, spillingShared bool
 	// These are those of small.
 	smallEntries             int
 	smallOldest, smallNewest int64
