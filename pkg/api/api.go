@@ -38,7 +38,7 @@ type Config struct {
 }
 
 // DefaultConfig holds Loki's defaults.
-var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20, Lenient: true}, CompressResponses: true}
+var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20, NumericTimes: true}, CompressResponses: true}
 
 // Querier is what the read endpoints ask; *querier.Querier is one.
 type Querier interface {

@@ -101,9 +101,9 @@ func (a *App) newIngester() error {
 func (a *App) newDistributor() error {
 	a.ring = ring.New(ring.Member{ID: a.instanceID(), Addr: a.cfg.Common.InstanceAddr})
 	cfg := distributor.DefaultConfig()
-	cfg.MaxRecvMsgSize = a.cfg.Distributor.MaxRecvMsgSize
-	cfg.MaxDecompressedSize = a.cfg.Distributor.MaxDecompressedSize
-	cfg.Lenient = true
+	if configs := a.cfg.Schema.Configs; len(configs) > 0 {
+		cfg.Oldest = configs[0].From
+	}
 	var err error
 	a.distributor, err = distributor.New(cfg, a.limits, a.ring, a.ingester, a.registry, a.logger.With("component", "distributor"))
 	return err

@@ -94,7 +94,7 @@ func ingesterConfig(cfg *config.Config) (ingester.Config, error) {
 // readOptions bound the bodies of pushes.
 func (a *App) readOptions() wire.Options {
 	return wire.Options{
-		MaxBody: a.cfg.Distributor.MaxRecvMsgSize, MaxDecompressed: a.cfg.Distributor.MaxDecompressedSize, Lenient: true,
+		MaxBody: a.cfg.Distributor.MaxRecvMsgSize, MaxDecompressed: a.cfg.Distributor.MaxDecompressedSize, NumericTimes: true,
 	}
 }
 

@@ -67,7 +67,7 @@ func benchmarkPush(b *testing.B, change func(l *limits.Limits)) {
 	for i := 0; b.Loop(); i++ {
 		body := bodies[i%len(bodies)]
 		reader.Reset(body)
-		r, err := wire.ReadPush(reader, wire.Header{ContentType: "application/x-protobuf", ContentLength: int64(len(body))}, d.cfg.ReadOptions())
+		r, err := wire.ReadPush(reader, wire.Header{ContentType: "application/x-protobuf", ContentLength: int64(len(body))}, wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20})
 		require.NoError(b, err)
 		for j := range r.Streams {
 			for k := range r.Streams[j].Entries {

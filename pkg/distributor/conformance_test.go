@@ -148,9 +148,9 @@ func serve(d *Distributor, c pushCase) (int, string) {
 	}
 	var req *wire.PushRequest
 	if strings.HasPrefix(c.Path, "/otlp") {
-		req, err = wire.ReadOTLP(bytes.NewReader(body), h, d.cfg.ReadOptions(), d.limits.For(id).OTLP(), time.Now().UnixNano())
+		req, err = wire.ReadOTLP(bytes.NewReader(body), h, wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20}, d.limits.For(id).OTLP(), time.Now().UnixNano())
 	} else {
-		req, err = wire.ReadPush(bytes.NewReader(body), h, d.cfg.ReadOptions())
+		req, err = wire.ReadPush(bytes.NewReader(body), h, wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20})
 	}
 	if err != nil {
 		return statusBadRequest, err.Error()

@@ -34,6 +34,8 @@ type Distributor struct {
 	ingester Ingester
 	metrics  *metrics
 	log      *slog.Logger
+	// schema is Config.Oldest in nanoseconds.
+	schema int64
 
 	checkers sync.Pool
 	tenants  tenants
@@ -51,6 +53,7 @@ func New(cfg Config, lim *limits.Overrides, members Members, ingester Ingester, 
 		ingester: ingester,
 		metrics:  newMetrics(reg),
 		log:      log,
+		schema:   cfg.schema(),
 		checkers: sync.Pool{New: func() any { return new(checker) }},
 		tenants:  tenants{byID: map[string]*tenantState{}},
 	}, nil
@@ -71,7 +74,7 @@ func (d *Distributor) Push(ctx context.Context, req *wire.PushRequest) error {
 	t := d.tenantState(id, lim, now)
 	c := d.checkers.Get().(*checker)
 	defer d.putChecker(c)
-	c.reset(t.id, lim, d.metrics, now)
+	c.reset(t.id, lim, d.metrics, d.schema, now)
 	if c.infos, c.fields, err = d.find(t, lim, req.Streams, c.infos, now); err != nil {
 		return &PushError{Status: statusBadRequest, Text: err.Error(), cause: err}
 	}

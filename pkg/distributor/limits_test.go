@@ -345,3 +345,15 @@ func TestConcurrentPushes(t *testing.T) {
 	}
 	require.Equal(t, 8*200*3, total)
 }
+
+// TestBeforeSchema wants entries from before the first period to be refused: no place is theirs.
+func TestBeforeSchema(t *testing.T) {
+	d, m, _, _ := newTestDistributor(t, conformanceLimits())
+	d.schema = 1000
+	status, text := push(d, "u", stream(`{app="x"}`, at(999, "before"), at(1000, "after")))
+	require.Equal(t, 400, status)
+	require.Contains(t, text, "no schema config found for time 1970-01-01T00:00:00Z")
+	for _, entries := range m.streams {
+		require.Equal(t, []entry{{ts: 1000, line: "after"}}, entries)
+	}
+}

@@ -16,8 +16,8 @@ type checker struct {
 	limits  *limits.Limits
 	fields  *levelFields
 	metrics *metrics
-	// oldest and newest bound the timestamps, oldestSet tells whether there is an oldest.
-	oldest, newest int64
+	// oldest and newest bound the timestamps; before schema there is no period of the schema to store an entry in.
+	oldest, newest, schema int64
 
 	problems problems
 	// lines and bytes count what came, keptLines and keptBytes what is good.
@@ -32,11 +32,12 @@ type checker struct {
 
 const noOldest = -1 << 63
 
-func (c *checker) reset(tenantID string, lim *limits.Limits, m *metrics, now time.Time) {
+func (c *checker) reset(tenantID string, lim *limits.Limits, m *metrics, schema int64, now time.Time) {
 	c.tenant, c.limits, c.metrics = tenantID, lim, m
-	c.oldest, c.newest = noOldest, now.Add(lim.CreationGracePeriod).UnixNano()
+	c.schema = schema
+	c.oldest, c.newest = schema, now.Add(lim.CreationGracePeriod).UnixNano()
 	if lim.RejectOldSamples {
-		c.oldest = now.Add(-lim.RejectOldSamplesMaxAge).UnixNano()
+		c.oldest = max(c.oldest, now.Add(-lim.RejectOldSamplesMaxAge).UnixNano())
 	}
 	c.problems = nil
 	c.lines, c.bytes, c.keptLines, c.keptBytes = 0, 0, 0, 0
@@ -122,6 +123,13 @@ func (c *checker) refuse(e *wire.PushEntry, reason string, text func() string) {
 }
 
 func (c *checker) badTime(info *streamInfo, e *wire.PushEntry) {
+	if e.Timestamp < c.schema {
+		c.refuse(e, wire.NoSchema.Reason(), func() string {
+			return fmt.Sprintf("no schema config found for time %s of an entry for stream '%s': the first period of schema_config begins at %s",
+				rfc3339(e.Timestamp), info.text, rfc3339(c.schema))
+		})
+		return
+	}
 	if e.Timestamp < c.oldest {
 		c.refuse(e, reasonTooOld, func() string {
 			return fmt.Sprintf("entry for stream '%s' has timestamp too old: %s, oldest acceptable timestamp is: %s", info.text, rfc3339(e.Timestamp), rfc3339(c.oldest))

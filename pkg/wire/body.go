@@ -26,8 +26,9 @@ type Header struct {
 type Options struct {
 	// MaxBody is the greatest size of a body as it comes, MaxDecompressed that of what it decompresses to. 0: no limit.
 	MaxBody, MaxDecompressed int
-	// Lenient takes what Loki refuses but some clients send: timestamps that are JSON numbers, deflate in zlib's format.
-	Lenient bool
+	// NumericTimes takes timestamps that are JSON numbers, and ZlibDeflate takes zlib's format under the name of deflate. Loki
+	// refuses both, but some clients send them.
+	NumericTimes, ZlibDeflate bool
 }
 
 // Names of the limits in errors: the keys of Loki's configuration.
@@ -111,7 +112,7 @@ func (r *PushRequest) inflate(encoding string, o Options) ([]byte, error) {
 	case "lz4":
 		return r.expand(&lz4Pool, o)
 	case "deflate":
-		if o.Lenient && looksLikeZlib(r.body) {
+		if o.ZlibDeflate && looksLikeZlib(r.body) {
 			return r.expandZlib(o)
 		}
 		return r.expand(&flatePool, o)

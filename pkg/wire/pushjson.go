@@ -16,7 +16,7 @@ import (
 
 // DecodeJSON decodes a push in JSON, in the new form and in the old one. The request's lines alias b, which is changed.
 func (r *PushRequest) DecodeJSON(b []byte, o Options) error {
-	d := jsonDecoder{scanner: scanner{b: b}, r: r, lenient: o.Lenient}
+	d := jsonDecoder{scanner: scanner{b: b}, r: r, numericTimes: o.NumericTimes}
 	if d.peek() == 0 && d.i == len(b) {
 		return errors.New("EOF")
 	}
@@ -31,7 +31,7 @@ func (r *PushRequest) DecodeJSON(b []byte, o Options) error {
 type jsonDecoder struct {
 	scanner
 	r       *PushRequest
-	lenient bool
+	numericTimes bool
 
 	// labels are those of the stream that is read; written is its label set as the old form has it.
 	labels  []labels.Label
@@ -171,13 +171,13 @@ func (d *jsonDecoder) item() (err error) {
 	return err
 }
 
-// nanoseconds reads a time: digits in a string or, if lenient, a number.
+// nanoseconds reads a time: digits in a string or, if so configured, a number.
 func (d *jsonDecoder) nanoseconds() (int64, error) {
 	var text []byte
 	var err error
 	d.peek()
 	at := d.i
-	if d.lenient {
+	if d.numericTimes {
 		text, err = d.text()
 	} else {
 		text, err = d.str()
@@ -186,7 +186,7 @@ func (d *jsonDecoder) nanoseconds() (int64, error) {
 		return 0, err
 	}
 	ts, ok := parseInt(text)
-	if !ok && d.lenient {
+	if !ok && d.numericTimes {
 		ts, ok = parseFloatTime(str(text))
 	}
 	if !ok {

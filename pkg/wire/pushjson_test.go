@@ -64,7 +64,7 @@ func TestJSON(t *testing.T) {
 	f(`{"streams":[{"stream":{"a":"b"},"values":[["9223372036854775807","x"],["-9223372036854775808","y"]]}]}`, "{a=\"b\"}\n  9223372036854775807 \"x\"\n  -9223372036854775808 \"y\"\n")
 }
 
-func TestLenientJSON(t *testing.T) {
+func TestNumericTimes(t *testing.T) {
 	f := func(ts, want string) {
 		t.Helper()
 		r := GetPushRequest()
@@ -72,7 +72,7 @@ func TestLenientJSON(t *testing.T) {
 		in := `{"streams":[{"stream":{"a":"b"},"values":[[` + ts + `,"x"]]}]}`
 		require.Error(t, r.DecodeJSON([]byte(in), Options{}))
 		r.reset()
-		err := r.DecodeJSON([]byte(in), Options{Lenient: true})
+		err := r.DecodeJSON([]byte(in), Options{NumericTimes: true})
 		if want == "" {
 			require.Error(t, err)
 			return

@@ -58,7 +58,7 @@ func TestEncodings(t *testing.T) {
 		}
 		body := compressed(t, encoding, plain)
 		for range 2 { // The second time with what the first left in the pools.
-			r, err := ReadPush(iotest.OneByteReader(bytes.NewReader(body)), Header{ContentType: contentType, ContentEncoding: header, ContentLength: int64(len(body))}, Options{Lenient: lenient})
+			r, err := ReadPush(iotest.OneByteReader(bytes.NewReader(body)), Header{ContentType: contentType, ContentEncoding: header, ContentLength: int64(len(body))}, Options{ZlibDeflate: lenient})
 			if want != "" {
 				require.ErrorContains(t, err, want)
 				require.Nil(t, r)
@@ -184,7 +184,7 @@ func FuzzRead(f *testing.F) {
 		if kind&8 != 0 {
 			h.ContentType = "application/x-protobuf"
 		}
-		r, err := ReadPush(bytes.NewReader(b), h, Options{MaxBody: 1 << 20, MaxDecompressed: 1 << 20, Lenient: kind&16 != 0})
+		r, err := ReadPush(bytes.NewReader(b), h, Options{MaxBody: 1 << 20, MaxDecompressed: 1 << 20, NumericTimes: kind&16 != 0, ZlibDeflate: kind&16 != 0})
 		if err == nil {
 			require.LessOrEqual(t, r.BodyBytes, 1<<20)
 			r.Release()
