@@ -83,12 +83,19 @@ func FreePort(t testing.TB) int {
 // NewProcess prepares a logstore that works in dir on free ports. Start starts it; it is killed when the test ends.
 func NewProcess(t testing.TB, dir string, args ...string) *Process {
 	t.Helper()
-	port := FreePort(t)
-	p := &Process{URL: "http://127.0.0.1:" + strconv.Itoa(port), Port: port, Dir: dir, t: t}
+	p := newProcess(t, dir)
 	p.args = append([]string{
-		"-server.http-listen-address=127.0.0.1", "-server.http-listen-port=" + strconv.Itoa(port),
+		"-server.http-listen-address=127.0.0.1", "-server.http-listen-port=" + strconv.Itoa(p.Port),
 		"-server.grpc-listen-address=127.0.0.1", "-server.grpc-listen-port=" + strconv.Itoa(FreePort(t)),
 	}, args...)
+	return p
+}
+
+// newProcess prepares a logstore whose arguments are all given: they must make it listen on Port.
+func newProcess(t testing.TB, dir string, args ...string) *Process {
+	t.Helper()
+	port := FreePort(t)
+	p := &Process{URL: "http://127.0.0.1:" + strconv.Itoa(port), Port: port, Dir: dir, t: t, args: args}
 	t.Cleanup(p.Kill)
 	return p
 }
@@ -228,7 +235,7 @@ func (p *Process) Get(path string) (int, string, error) {
 }
 
 // Kill ends the process at once, as a crash does.
-func (p *Process) Kill() { p.signal(syscall.SIGKILL, time.Minute) }
+func (p *Process) Kill() { _ = p.signal(syscall.SIGKILL, time.Minute) }
 
 // Stop asks the process to end and waits; it returns how the process ended.
 func (p *Process) Stop() error { return p.signal(syscall.SIGTERM, 2*time.Minute) }

@@ -106,3 +106,14 @@ func goInstall(bin, name, pkg string) error {
 	}
 	return os.Rename(filepath.Join(temp, name), filepath.Join(bin, name))
 }
+
+// Folder returns where the server keeps a bucket's objects, as plain files under their keys.
+func (s *VersityGW) Folder(bucket string) string { return filepath.Join(s.dir, bucket) }
+
+// Fill puts all files of a folder into a bucket as somebody else's objects: without any metadata.
+func (s *VersityGW) Fill(tb testing.TB, bucket, folder string) {
+	tb.Helper()
+	if err := os.CopyFS(s.Folder(bucket), os.DirFS(folder)); err != nil {
+		tb.Fatalf("cannot fill bucket %s: %v", bucket, err)
+	}
+}

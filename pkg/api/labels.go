@@ -69,7 +69,7 @@ func (a *API) askValues(r *http.Request) ([]string, error) {
 }
 
 func (a *API) series(w http.ResponseWriter, r *http.Request) error {
-	interval, err := a.interval(r)
+	interval, err := a.seriesInterval(r)
 	if err != nil {
 		return err
 	}

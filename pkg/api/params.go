@@ -85,6 +85,19 @@ func (a *API) interval(r *http.Request) (model.Interval, error) {
 	return model.Interval{Start: start, End: max(end, start+1)}, err
 }
 
+// seriesInterval reads the bounds of a request for series. Its end is inclusive and is rounded up to the millisecond, the
+// unit of the index, as Loki does.
+func (a *API) seriesInterval(r *http.Request) (model.Interval, error) {
+	start, end, err := a.bounds(r)
+	if rest := end % int64(time.Millisecond); rest > 0 && end < math.MaxInt64-int64(time.Millisecond) {
+		end += int64(time.Millisecond) - rest
+	}
+	if end < math.MaxInt64 {
+		end++
+	}
+	return model.Interval{Start: start, End: max(end, start+1)}, err
+}
+
 func intParam(r *http.Request, name string, def int) (int, error) {
 	s := r.Form.Get(name)
 	if s == "" {

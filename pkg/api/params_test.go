@@ -101,3 +101,18 @@ func TestDirection(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 }
+
+func TestSeriesInterval(t *testing.T) {
+	a := &API{deps: Deps{Now: time.Now}}
+	f := func(start, end string, want model.Interval) {
+		t.Helper()
+		got, err := a.seriesInterval(&http.Request{Form: url.Values{"start": {start}, "end": {end}}})
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	const day = 1768089600e9
+	f("1768003200000000000", "1768089599999999999", model.Interval{Start: 1768003200e9, End: day + 1})
+	f("1768003200000000000", "1768089600000000000", model.Interval{Start: 1768003200e9, End: day + 1})
+	f("1768089600000000000", "1768089600000000001", model.Interval{Start: day, End: day + 1e6 + 1})
+	f("1768089600000000000", "1768089600000000000", model.Interval{Start: day, End: day + 1})
+}
