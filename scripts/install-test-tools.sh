@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start: redis-server and prometheus-alertmanager as Debian packages, and versitygw, an S3
-# server, by go install into bin/ of the checkout. What is there already is left alone, so a second run takes no time.
+# server, by go install into bin/ of the checkout; the linter too. What is there already is left alone, so a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,4 +37,12 @@ fi
 if ! have versitygw; then
 	mkdir -p bin
 	GOBIN="$PWD/bin" GOFLAGS='' CGO_ENABLED=0 go install "$versitygw"
+fi
+
+# The linter's version is pinned, so that a new rule of its does not break an old commit.
+golangci=2.15.0
+linter_version() { PATH="$PWD/bin:$PATH" golangci-lint version 2>/dev/null || true; }
+if [[ $(linter_version) != *"has version $golangci "* ]]; then
+	mkdir -p bin
+	GOBIN="$PWD/bin" GOFLAGS='' CGO_ENABLED=0 go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$golangci"
 fi

@@ -73,7 +73,7 @@ func (a *API) observe(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	defer func() {
 		a.metrics.inflight.Dec()
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			a.metrics.panics.Inc()

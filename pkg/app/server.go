@@ -79,7 +79,9 @@ func (s *server) run(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close() // the rest of the stop must not wait for slow clients
 	}
-	<-done
+	if serve := <-done; !errors.Is(serve, http.ErrServerClosed) {
+		err = errors.Join(err, serve)
+	}
 	return err
 }
 

@@ -20,6 +20,7 @@ const (
 	// logsEncoding and oldLogsEncoding stand for the payload of package doc in an envelope; other numbers were metrics.
 	logsEncoding    = 129
 	oldLogsEncoding = 128
+	metricLabel     = "__name__"
 	metricName      = "logs"
 	// maxHeader is the largest JSON header that is read.
 	maxHeader = 16 << 20
@@ -140,7 +141,7 @@ func parseHeader(text []byte) (Header, error) {
 	}
 	b := labels.NewScratchBuilder(len(w.Metric))
 	for name, value := range w.Metric {
-		if name != labels.MetricName {
+		if name != metricLabel {
 			b.Add(name, value)
 		}
 	}
@@ -255,7 +256,7 @@ func (p *headerParser) labels() labels.Labels {
 		p.ok = p.ok && name != last
 		sorted = sorted && name > last
 		last = name
-		if name != labels.MetricName {
+		if name != metricLabel {
 			b.Add(name, value)
 		}
 	}
@@ -290,9 +291,9 @@ func appendHeader(dst []byte, h *Header) ([]byte, error) {
 	dst = appendSeconds(dst, h.Through)
 	dst = append(dst, `,"metric":{`...)
 	list := make([]labels.Label, 0, h.Labels.Len()+1)
-	list = append(list, labels.Label{Name: labels.MetricName, Value: metricName})
+	list = append(list, labels.Label{Name: metricLabel, Value: metricName})
 	h.Labels.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName {
+		if l.Name != metricLabel {
 			list = append(list, l)
 		}
 	})

@@ -110,7 +110,8 @@ func (e Encoding) AppendDecompress(dst, src []byte, sizeHint, maxSize int) ([]by
 		}
 		return append(dst, src...), nil
 	}
-	out, err := dst, error(nil)
+	var out []byte
+	var err error
 	switch e {
 	case Gzip, Flate, LZ4With64K, LZ4With256K, LZ4With1M, LZ4:
 		out, err = decompressReader(e, reserve(dst, src, sizeHint, maxSize), src, maxSize)

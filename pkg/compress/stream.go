@@ -152,7 +152,7 @@ func (r *reader) append(dst []byte, maxSize int) ([]byte, error) {
 		if len(dst)-begin > maxSize {
 			return dst, ErrTooLarge
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return dst, nil
 		}
 		if err != nil {
@@ -163,7 +163,7 @@ func (r *reader) append(dst []byte, maxSize int) ([]byte, error) {
 
 // unexpected makes an early end of the input an error that nobody takes for success.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -152,7 +152,7 @@ func levelOfNumber(s string) level {
 // ofLine returns the level that a line tells, levelUnknown if it tells none.
 func (f *levelFields) ofLine(line []byte) level {
 	trimmed := bytes.TrimLeft(line, " \t")
-	found := levelNone
+	var found level
 	if len(trimmed) > 0 && trimmed[0] == '{' {
 		found = f.ofJSON(trimmed)
 	} else {

@@ -216,7 +216,7 @@ type s3Reader struct {
 // Read implements io.Reader.
 func (r *s3Reader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("cannot read object %s: %w", r.key, requestError(r.ctx, r.attempt, err))
 	}
 	return n, err

@@ -47,7 +47,7 @@ func (r *stampReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.got.crc = crc32.Update(r.got.crc, castagnoli, p[:n])
 	r.got.size += int64(n)
-	if err == io.EOF && r.got != r.want {
+	if errors.Is(err, io.EOF) && r.got != r.want {
 		err = fmt.Errorf("%w: got %s, want %s", ErrCorrupt, r.got, r.want)
 	}
 	return n, err
@@ -66,7 +66,7 @@ func readBody(r io.Reader, n int64) ([]byte, error) {
 		m, err := io.ReadFull(r, body[read:])
 		read += int64(m)
 		switch {
-		case err == io.EOF, err == io.ErrUnexpectedEOF:
+		case errors.Is(err, io.EOF), err == io.ErrUnexpectedEOF:
 			return nil, fmt.Errorf("%w: got %d of %d bytes", ErrTruncated, read, n)
 		case err != nil:
 			return nil, err

@@ -63,7 +63,7 @@ func checkQuery(p *engine.Params, lim *limits.Limits, now time.Time) error {
 	if !p.Instant && p.Step > 0 && (p.End-p.Start)/int64(p.Step) > maxPoints {
 		return limitError("exceeded maximum resolution of 11,000 points per time series. Try decreasing the query resolution (?step=XX)")
 	}
-	if err := checkRanges(p.Expr, time.Duration(lim.MaxQueryRange)); err != nil {
+	if err := checkRanges(p.Expr, lim.MaxQueryRange); err != nil {
 		return err
 	}
 	span := logmodel.Interval{Start: p.Start, End: p.End}
@@ -78,13 +78,13 @@ func checkQuery(p *engine.Params, lim *limits.Limits, now time.Time) error {
 
 // checkInterval refuses what is longer than max_query_length and cuts off what is older than max_query_lookback.
 func checkInterval(span *logmodel.Interval, lim *limits.Limits, now time.Time) error {
-	if back := time.Duration(lim.MaxQueryLookback); back > 0 {
+	if back := lim.MaxQueryLookback; back > 0 {
 		oldest := now.Add(-back).UnixNano()
 		span.Start = max(span.Start, oldest)
 		span.End = max(span.End, oldest)
 	}
 	length := time.Duration(span.End - span.Start)
-	if limit := time.Duration(lim.MaxQueryLength); limit > 0 && length > limit {
+	if limit := lim.MaxQueryLength; limit > 0 && length > limit {
 		return limitError("the query time range exceeds the limit (query length: %s, limit: %s)", length, limit)
 	}
 	return nil

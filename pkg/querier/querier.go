@@ -109,13 +109,13 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	}
 	if lim.QueryTimeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(lim.QueryTimeout), ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 		defer cancel()
 	}
 	start := q.now()
 	res, err := q.engine.Run(ctx, q.sourceOf(ids), p, q.engineLimits(lim))
 	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
-		err = fmt.Errorf("%w after %s (limit query_timeout)", ErrTimeout, time.Duration(lim.QueryTimeout))
+		err = fmt.Errorf("%w after %s (limit query_timeout)", ErrTimeout, lim.QueryTimeout)
 	}
 	q.observe(ctx, p, res, err, q.now().Sub(start))
 	return res, err
@@ -191,7 +191,7 @@ func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Con
 	}
 	cancel := func() {}
 	if lim.QueryTimeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(lim.QueryTimeout), ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 	}
 	if len(ids) == 1 {
 		ctx = tenant.Inject(ctx, ids[0])

@@ -103,7 +103,7 @@ func (p *PeriodConfig) AppendSeries(b *RowBuffer, tenant string, day int64, id S
 	b.seal(a, start, valueDash)
 
 	lbls.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName {
+		if l.Name == metricLabel {
 			return
 		}
 		hash := b.valueHash(l.Value)
@@ -132,7 +132,7 @@ func (b *RowBuffer) appendLabelNames(id SeriesID, lbls labels.Labels) {
 	begin := len(names)
 	names = append(names, '[')
 	lbls.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName {
+		if l.Name == metricLabel {
 			return
 		}
 		if len(names) > begin+1 {

@@ -9,6 +9,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
+// metricLabel is the label under which Loki files every stream as "logs"; streams of ours do not carry it.
+const metricLabel = "__name__"
+
 // seriesIDLen is the length of base64 over 32 bytes without padding.
 const seriesIDLen = 43
 
@@ -44,7 +47,7 @@ func appendMetric(dst []byte, lbls labels.Labels) []byte {
 	dst = append(dst, metricName...)
 	n := 0
 	lbls.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName {
+		if l.Name == metricLabel {
 			return
 		}
 		if n == 0 {
@@ -75,7 +78,7 @@ func Fingerprint(lbls labels.Labels) uint64 {
 	var scratch [512]byte
 	buf := scratch[:0]
 	lbls.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName {
+		if l.Name == metricLabel {
 			return
 		}
 		buf = append(buf, l.Name...)

@@ -75,7 +75,7 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 // Run uploads finished files and keeps tables fresh until the context ends. Then it uploads all files, within
 // Config.ShutdownTimeout, and closes the index; what could not be uploaded is taken up by the next start.
 func (s *Shipper) Run(ctx context.Context) error {
-	s.upload(ctx, true)
+	s.uploadLogged(ctx, true)
 	ticker := time.NewTicker(s.cfg.UploadInterval)
 	defer ticker.Stop()
 	resync := time.NewTicker(s.cfg.ResyncInterval)
@@ -85,8 +85,10 @@ func (s *Shipper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return s.shutdown(context.WithoutCancel(ctx))
 		case <-ticker.C:
-			s.sealBefore(ctx, s.now().Add(-time.Minute).Truncate(fileSpan).Unix())
-			s.upload(ctx, false)
+			if err := s.sealBefore(ctx, s.now().Add(-time.Minute).Truncate(fileSpan).Unix()); err != nil {
+				s.logger.Error("cannot finish index files; they are tried again", "err", err)
+			}
+			s.uploadLogged(ctx, false)
 			s.dropUploaded()
 		case <-resync.C:
 			s.resync(ctx)
@@ -117,6 +119,13 @@ func (s *Shipper) shutdown(ctx context.Context) error {
 		s.logger.Error("index files are left for the next start", "files", s.local.waiting(), "err", err)
 	}
 	return errors.Join(err, s.pool.close())
+}
+
+// uploadLogged is upload for those who cannot hand on the error: each file's failure was logged, and it is tried again.
+func (s *Shipper) uploadLogged(ctx context.Context, force bool) {
+	if err := s.upload(ctx, force); err != nil {
+		s.logger.Debug("some index files were not uploaded yet", "err", err)
+	}
 }
 
 // sealBefore ends the active files of earlier slots.

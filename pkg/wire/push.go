@@ -89,13 +89,6 @@ func AliasString(b []byte) string { return str(b) }
 // str returns b as a string that aliases it.
 func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// keep copies b to the text arena and returns it as a string.
-func (r *PushRequest) keep(b []byte) string {
-	n := len(r.text)
-	r.text = append(r.text, b...)
-	return str(r.text[n:])
-}
-
 // cutEntries returns the entries added since the arena had from.
 func (r *PushRequest) cutEntries(from int) []PushEntry {
 	return r.entries[from:len(r.entries):len(r.entries)]

@@ -30,7 +30,7 @@ func (r *PushRequest) DecodeJSON(b []byte, o Options) error {
 
 type jsonDecoder struct {
 	scanner
-	r       *PushRequest
+	r            *PushRequest
 	numericTimes bool
 
 	// labels are those of the stream that is read; written is its label set as the old form has it.
