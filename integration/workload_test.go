@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,10 +31,11 @@ type workload struct {
 	// base is the time of the first line; each line of a writer is a millisecond later.
 	base time.Time
 
-	mu    sync.Mutex
-	acked map[string]int64 // line -> timestamp
-	tried map[string]struct{}
-	seq   atomic.Int64
+	mu      sync.Mutex
+	refusal string           // why the last refused push was
+	acked   map[string]int64 // line -> timestamp
+	tried   map[string]struct{}
+	seq     atomic.Int64
 }
 
 func newWorkload(writers int) *workload {
@@ -79,11 +81,15 @@ func (w *workload) pushOnce(ctx context.Context, client *http.Client, base strin
 		w.tried[line] = struct{}{}
 	}
 	w.mu.Unlock()
-	if pushProto(ctx, client, base, streams) != nil {
-		return
-	}
+	err := pushProto(ctx, client, base, streams)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err != nil {
+		if refused := (*refusedError)(nil); errors.As(err, &refused) {
+			w.refusal = err.Error()
+		}
+		return
+	}
 	for line, ts := range lines {
 		w.acked[line] = ts
 	}
@@ -104,9 +110,24 @@ func pushProto(ctx context.Context, client *http.Client, base string, streams []
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("status %d: %.200s", resp.StatusCode, text)
+		return &refusedError{status: resp.StatusCode, text: string(text), retryAfter: resp.Header.Get("Retry-After")}
 	}
 	return nil
+}
+
+// refusedError is an answer other than 204.
+type refusedError struct {
+	status           int
+	text, retryAfter string
+}
+
+func (e *refusedError) Error() string { return fmt.Sprintf("status %d: %.300s", e.status, e.text) }
+
+// lastRefusal returns the last answer to a push that was not 204, or "".
+func (w *workload) lastRefusal() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refusal
 }
 
 // check wants every acknowledged line exactly once, no other line than those tried, and counts that agree.
