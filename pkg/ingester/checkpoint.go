@@ -202,9 +202,7 @@ func (i *Ingester) writePart(p *piece) error {
 	case p.state == pieceIndexed:
 	case err != nil:
 		p.fresh.union(&seqs)
-		if p.segment == 0 || p.logging < p.segment {
-			p.segment = p.logging
-		}
+		p.segment = lowest(p.segment, p.logging)
 	default:
 		p.parted = to
 		if p.parts == 0 {

@@ -354,3 +354,15 @@ func TestFullDisk(t *testing.T) {
 	require.Contains(t, inMemory(t, n.Ingester, "t"), expect("t", after)[0])
 	n.end()
 }
+
+var osFS = wal.OS
+
+// partsFull is a disk that has no room for parts.
+type partsFull struct{ diskFS }
+
+func (d *partsFull) Create(name string) (wal.File, error) {
+	if d.full.Load() && strings.Contains(name, "parts") {
+		return nil, wal.ErrNoSpace
+	}
+	return d.FS.Create(name)
+}

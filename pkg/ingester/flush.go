@@ -284,7 +284,7 @@ func (i *Ingester) indexed(batch []*piece) {
 		s.mu.Lock()
 		p.state, p.indexed = pieceIndexed, now
 		// Its entries are in the bucket: it holds no segment of the logs any more.
-		p.segment, p.parts, p.fresh = 0, 0, seqSet{}
+		p.segment, p.stuck, p.parts, p.fresh = 0, 0, 0, seqSet{}
 		if i.cfg.ChunkRetain == 0 {
 			i.unlinkLocked(s, p)
 		}

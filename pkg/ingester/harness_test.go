@@ -28,6 +28,11 @@ import (
 	"logstore/pkg/wire"
 )
 
+const (
+	waitLong  = 10 * time.Second
+	waitShort = time.Millisecond
+)
+
 // memStore keeps what was flushed. Its behaviour can be changed while it is in use.
 type memStore struct {
 	mu      sync.Mutex
@@ -165,7 +170,7 @@ func sorted(list []entry) []entry {
 }
 
 // distinct is what a query shows: each entry once.
-func distinct(list []entry) []entry { return slices.Compact(sorted(list)) }
+func distinct(list []entry) []entry { return slices.Compact(sorted(slices.Clone(list))) }
 
 // node is an ingester under test.
 type node struct {

@@ -33,6 +33,9 @@ func (i *Ingester) runMemory(ctx context.Context) {
 // waitHeads waits while there are so many uncompressed bytes that pushes have to leave time for relief.
 func (i *Ingester) waitHeads(ctx context.Context) error {
 	for i.heads.Load() > i.cfg.HeadLimit+i.cfg.HeadLimit/4 {
+		if err := i.checkMemory(); err != nil {
+			return err
+		}
 		kick(i.kickMemory)
 		select {
 		case <-time.After(time.Millisecond):
@@ -119,14 +122,15 @@ func (i *Ingester) spillPieces(ctx context.Context, wanted func(*piece) bool) er
 	return nil
 }
 
-// liveHeads returns the bytes and the number of live blocks.
+// liveHeads returns the bytes and the number of live blocks and of small contents, those of closed pieces included: they may
+// wait long for the store.
 func (i *Ingester) liveHeads() (bytes, count int64) {
 	i.eachPiece(func(p *piece) {
 		n := len(p.small)
 		if p.b != nil {
 			n = p.b.HeadSize()
 		}
-		if p.state == pieceOpen && n > 0 {
+		if n > 0 {
 			bytes += int64(n)
 			count++
 		}

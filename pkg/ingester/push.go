@@ -60,6 +60,9 @@ func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Strea
 	if i.State() != Running {
 		return fmt.Errorf("%w: %s", ErrNotReady, i.State())
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := i.checkMemory(); err != nil {
 		return err
 	}
@@ -264,7 +267,7 @@ func (i *Ingester) appendRunLocked(s *stream, id uint64, r run, data []byte, seg
 	if p == nil {
 		p = i.newPieceLocked(s, id, r.oldest, now)
 	}
-	if p.b == nil && len(p.small)+len(data) <= smallPiece {
+	if p.b == nil && len(p.small)+len(data) <= i.smallPiece() {
 		p.appendSmall(r.kind, data, r.entries, r.oldest, r.newest)
 	} else {
 		if p.b == nil {

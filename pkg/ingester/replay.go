@@ -2,6 +2,7 @@ package ingester
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -426,7 +427,7 @@ func (r *replayer) waitMemory(ctx context.Context) error {
 	if i.heads.Load() > i.cfg.HeadLimit || i.memory.Load() > i.softLimit() {
 		kick(i.kickMemory)
 	}
-	if err := i.waitRoom(ctx); err != nil {
+	if err := i.waitRoom(ctx); err != nil && !errors.Is(err, ErrMemory) {
 		return err
 	}
 	for i.memory.Load() > i.cfg.MemoryLimit {

@@ -25,7 +25,7 @@ func (s *seqSet) last() uint64 {
 }
 
 func (s *seqSet) contains(n uint64) bool {
-	if n < s.first.lo {
+	if n < s.first.lo || n == 0 {
 		return false
 	}
 	if n <= s.first.hi {

@@ -10,9 +10,9 @@ import (
 	"logstore/pkg/wal"
 )
 
-// smallPiece is the size up to which a piece keeps its entries as the runs came. Beyond it they move into a builder.
-// Tenants with very many streams have few entries in each: for them a builder and blocks of their own are too much.
-const smallPiece = 64 << 10
+// smallPiece is the size up to which a piece keeps its entries as the runs came: a quarter of a block. Beyond it they move into
+// a builder. Tenants with very many streams have few entries in each: for them a builder and blocks of their own are too much.
+func (i *Ingester) smallPiece() int { return i.cfg.BlockSize / 4 }
 
 // spillItem is what one piece gives to a page.
 type spillItem struct {
@@ -62,10 +62,7 @@ func (i *Ingester) writeSpill(w *spill) error {
 			item.fragment.page = pg
 			p.fragments = append(p.fragments, item.fragment)
 			if seg == 0 {
-				p.fresh.union(&item.seqs)
-				if p.logging != 0 && (p.segment == 0 || p.logging < p.segment) {
-					p.segment = p.logging
-				}
+				p.stuck = lowest(p.stuck, p.logging)
 			} else if p.parts == 0 {
 				p.parts = seg
 			}

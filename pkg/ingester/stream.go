@@ -68,6 +68,8 @@ type piece struct {
 	// segment is the lowest data segment of the fresh runs, and logging that of the runs that are just being written into
 	// a part; 0: none.
 	segment, logging uint64
+	// stuck is the lowest data segment of runs in pages that the log did not take: they need it until they are flushed.
+	stuck uint64
 	// parts is the lowest segment of the parts log that has a part of it; blocks of the builder below parted are in a part.
 	// replayed tells that all it has so far came from parts.
 	parts    uint64
@@ -113,10 +115,15 @@ const (
 
 // oldestSegmentLocked returns the lowest data segment that the piece needs, 0 if none.
 func (p *piece) oldestSegmentLocked() uint64 {
-	if p.logging != 0 && (p.segment == 0 || p.logging < p.segment) {
-		return p.logging
+	return lowest(lowest(p.segment, p.logging), p.stuck)
+}
+
+// lowest returns the lower of two segments, of which zero is none.
+func lowest(a, b uint64) uint64 {
+	if a == 0 || b != 0 && b < a {
+		return b
 	}
-	return p.segment
+	return a
 }
 
 // encodeLocked encodes the entries of a pushed stream that are taken, and returns which are refused.
