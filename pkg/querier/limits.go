@@ -85,7 +85,7 @@ func checkInterval(span *logmodel.Interval, lim *limits.Limits, now time.Time) e
 	}
 	length := time.Duration(span.End - span.Start)
 	if limit := lim.MaxQueryLength; limit > 0 && length > limit {
-		return limitError("the query time range exceeds the limit (query length: %s, limit: %s)", length, limit)
+		return limitError("the query time range exceeds the limit (query length: %s, limit: %s)", length, limits.FormatDuration(limit))
 	}
 	return nil
 }
