@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/api"
 	"logstore/pkg/config"
@@ -18,6 +19,7 @@ import (
 	"logstore/pkg/ingester"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
+	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/ring"
 	"logstore/pkg/shipper"
@@ -42,6 +44,7 @@ type App struct {
 	ingester    *ingester.Ingester
 	distributor *distributor.Distributor
 	querier     *querier.Querier
+	patterns    *patterns.Store
 	api         *api.API
 
 	states states
@@ -63,6 +66,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		{"ingester", a.newIngester},
 		{"distributor", a.newDistributor},
 		{"querier", a.newQuerier},
+		{"patterns", a.newPatterns},
 		{"server", a.newAPI},
 	} {
 		if err := step.fn(); err != nil {
@@ -136,13 +140,17 @@ func (a *App) observePushes(fn func(tenant string, streams []wire.Stream)) (canc
 }
 
 func (a *App) newAPI() error {
+	var find func(context.Context, []*labels.Matcher, int64, int64, int64) ([]patterns.Pattern, error)
+	if a.patterns != nil {
+		find = a.findPatterns
+	}
 	a.api = api.New(api.Config{
 		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
 		CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
-		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members,
+		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find,
 		Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
@@ -197,6 +205,7 @@ func (a *App) Run(ctx context.Context) error {
 	parts.start("limits", a.runtime.Run)
 	parts.start("shipper", a.shipper.Run)
 	parts.start("ingester", a.ingester.Run)
+	parts.start("patterns", a.runPatterns)
 	parts.start("server", srv.run)
 	for _, name := range []string{"distributor", "querier", "storage"} {
 		a.states.set(name, "Running") // they have no goroutine of their own
@@ -208,9 +217,11 @@ func (a *App) Run(ctx context.Context) error {
 	a.ring.SetState(ring.Leaving)
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "ingester", "shipper", "limits")
+	err = parts.stop("server", "patterns", "ingester", "shipper", "limits")
 	a.buckets.close()
-	a.logger.Info("logstore stopped", "err", err)
+	if err == nil {
+		a.logger.Info("logstore stopped")
+	}
 	return err
 }
 

@@ -5,6 +5,6 @@
 // wildcard, printed <_>. That is Drain (He, Zhu, Zheng, Lyu: "Drain: An Online Log Parsing Approach with Fixed Depth Tree",
 // ICWS 2017), with a bounded number of templates: the one unused for longest makes room.
 //
-// Counts are kept per step of ten seconds and forgotten after Config.Keep. A Miner is not safe for concurrent use; its
-// owner holds the stream's lock.
+// Counts are kept per step of ten seconds and forgotten after Config.Keep. A Miner is not safe for concurrent use; a Store
+// has one for each stream and is. Lock order: the store's, then a stream's.
 package patterns
