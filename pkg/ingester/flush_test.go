@@ -153,6 +153,20 @@ func TestShutdown(t *testing.T) {
 	n.end()
 }
 
+// TestShutdownWithoutLog wants an error when the stop loses entries.
+func TestShutdownWithoutLog(t *testing.T) {
+	store := newMemStore()
+	store.putObject = func(ctx context.Context, _ model.ChunkRef) error { <-ctx.Done(); return ctx.Err() }
+	cfg := testConfig("")
+	cfg.FlushOnShutdown, cfg.ShutdownTimeout = true, 50*time.Millisecond
+	n := start(t, cfg, store, nil)
+	n.push("t", app("a", at(1, "x")))
+	n.stop()
+	require.ErrorContains(t, <-n.done, "there is no write-ahead log, so 1 chunks are lost")
+	n.done <- nil
+	n.end()
+}
+
 // TestWhenChunksAreFlushed runs on a clock of its own.
 func TestWhenChunksAreFlushed(t *testing.T) {
 	f := func(name, reason string, change func(*Config), push func(n *node), after time.Duration) {

@@ -205,7 +205,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	i.state.Store(int32(Stopping))
 	i.pins.close()
 	if err == nil && i.cfg.FlushOnShutdown && ctx.Err() != nil {
-		i.flushBeforeStop()
+		err = i.flushBeforeStop()
 	}
 	// Blocks that wait for compression need none any more: their entries are in the log.
 	i.seals.close()
@@ -232,15 +232,21 @@ func (i *Ingester) serve(ctx context.Context) {
 	wg.Wait()
 }
 
-func (i *Ingester) flushBeforeStop() {
+// flushBeforeStop flushes everything as long as there is time. What is left is safe in the log; without one it is lost.
+func (i *Ingester) flushBeforeStop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), i.cfg.ShutdownTimeout)
 	defer cancel()
 	begin := time.Now()
 	if err := i.FlushWait(ctx); err != nil {
-		i.log.Warn("not everything could be flushed before the stop; the rest stays in the log", "chunks", i.flushes.outstanding.Load(), "err", err)
-		return
+		left := i.flushes.outstanding.Load()
+		if i.data == nil {
+			return fmt.Errorf("cannot flush everything before the stop: there is no write-ahead log, so %d chunks are lost: %w", left, err)
+		}
+		i.log.Warn("not everything could be flushed before the stop; the rest stays in the log", "chunks", left, "err", err)
+		return nil
 	}
 	i.log.Info("flushed everything before the stop", "duration", time.Since(begin))
+	return nil
 }
 
 func (i *Ingester) closeLogs() error {
