@@ -567,3 +567,19 @@ func TestPutRefuses(t *testing.T) {
 	require.Error(t, (&Config{}).Validate())
 	require.NoError(t, DefaultConfig.Validate())
 }
+
+func TestFoldersThatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	f := func(change func(cfg *Config, path string), want string) {
+		t.Helper()
+		cfg := w.config()
+		path := filepath.Join(t.TempDir(), "taken")
+		require.NoError(t, os.WriteFile(path, nil, 0o600))
+		change(&cfg, path)
+		_, err := New(cfg, Deps{Periods: w.periods, Bucket: func(int) objstore.Bucket { return w.bucket }})
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, path)
+	}
+	f(func(cfg *Config, path string) { cfg.ActiveIndexDirectory = path }, "cannot open active index directory")
+	f(func(cfg *Config, path string) { cfg.CacheLocation = path }, "cannot open cache location of the index")
+}

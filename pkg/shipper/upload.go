@@ -36,6 +36,10 @@ func (s *Shipper) openActiveDirectory() error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("cannot open active index directory: %w", err)
 	}
+	// Only queries need the copies, but then it would be late to say that they have no place.
+	if err := os.MkdirAll(s.cfg.CacheLocation, 0o777); err != nil {
+		return fmt.Errorf("cannot open cache location of the index: %w", err)
+	}
 	if err := s.readUploader(filepath.Join(dir, uploaderFolder, uploaderFile)); err != nil {
 		return fmt.Errorf("cannot read the uploader's name: %w", err)
 	}
