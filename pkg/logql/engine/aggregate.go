@@ -124,36 +124,50 @@ func (c *column) combine(o *column, op string) {
 
 // topK keeps the k largest or smallest values of each group at each step.
 func topK(m *matrix, agg *syntax.VectorAggregation) *matrix {
-	out := newMatrix(m.steps)
-	slices.SortStableFunc(m.columns, func(a, b *column) int { return labels.Compare(a.labels, b.labels) })
-	byGroup := map[string][]int{} // columns of m by the bytes of their group's labels
-	var order []string
-	g := newGrouper(agg.Grouping)
-	for i, c := range m.columns {
-		key := g.group(c.labels).String()
-		if byGroup[key] == nil {
-			order = append(order, key)
-		}
-		byGroup[key] = append(byGroup[key], i)
-		out.columns = append(out.columns, out.newColumn(c.labels))
-	}
-	h := &rankHeap{largest: agg.Op == syntax.OpTopK}
+	h := &rankHeap{largest: agg.Op == syntax.OpTopK, columns: m.columns}
 	limit := int(*agg.Param)
-	for _, key := range order {
+	kept := map[int]*column{}
+	out := newMatrix(m.steps)
+	for _, group := range groupColumns(m, agg.Grouping) {
 		for k := range m.steps {
 			h.items = h.items[:0]
-			for _, i := range byGroup[key] {
+			for _, i := range group {
 				if m.columns[i].has[k] {
 					h.offer(ranked{m.columns[i].values[k], i}, limit)
 				}
 			}
 			for _, r := range h.items {
-				out.columns[r.column].set(k, r.value)
+				c := kept[r.column]
+				if c == nil {
+					c = out.newColumn(m.columns[r.column].labels)
+					kept[r.column] = c
+					out.columns = append(out.columns, c)
+				}
+				c.set(k, r.value)
 			}
 		}
 	}
-	out.compact()
+	slices.SortFunc(out.columns, func(a, b *column) int { return labels.Compare(a.labels, b.labels) })
 	return out
+}
+
+// groupColumns returns the columns of each group, as indexes.
+func groupColumns(m *matrix, by *syntax.Grouping) [][]int {
+	var groups [][]int
+	index := map[string]int{} // by the bytes of the group's labels
+	g := newGrouper(by)
+	var buf []byte
+	for i, c := range m.columns {
+		buf = g.group(c.labels).Bytes(buf[:0])
+		n, ok := index[string(buf)]
+		if !ok {
+			n = len(groups)
+			index[string(buf)] = n
+			groups = append(groups, nil)
+		}
+		groups[n] = append(groups[n], i)
+	}
+	return groups
 }
 
 // ranked is a value and its column.
@@ -162,10 +176,11 @@ type ranked struct {
 	column int
 }
 
-// rankHeap keeps the best values, the worst of them on top. NaN is worse than any number; of equal values the first
-// column is the best.
+// rankHeap keeps the best values, the worst of them on top. NaN is worse than any number; of equal values that with the
+// first labels is the best.
 type rankHeap struct {
 	largest bool
+	columns []*column
 	items   []ranked
 }
 
@@ -174,7 +189,7 @@ func (h *rankHeap) worse(a, b ranked) bool {
 	case math.IsNaN(a.value) != math.IsNaN(b.value):
 		return math.IsNaN(a.value)
 	case a.value == b.value || math.IsNaN(a.value):
-		return a.column > b.column
+		return labels.Compare(h.columns[a.column].labels, h.columns[b.column].labels) > 0
 	case h.largest:
 		return a.value < b.value
 	}

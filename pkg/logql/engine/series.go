@@ -13,12 +13,14 @@ type rangeSeries struct {
 	store  store
 	// sum is the store of an additive plan.
 	sum *cellStore[float64]
+	// next is another series of the same hash in the same set.
+	next *rangeSeries
 }
 
 // seriesSet finds series by their labels.
 type seriesSet struct {
 	list   []*rangeSeries
-	byHash map[uint64][]*rangeSeries
+	byHash map[uint64]*rangeSeries
 }
 
 // seriesBytes is about what a series takes besides its labels and cells.
@@ -27,10 +29,8 @@ const seriesBytes = 256
 // get returns the series of the labels, or makes it with newStore. grown is the memory that this took.
 func (s *seriesSet) get(l labels.Labels, newStore func() store) (series *rangeSeries, grown int64) {
 	hash := l.Hash()
-	for _, r := range s.byHash[hash] {
-		if labels.Equal(r.labels, l) {
-			return r, 0
-		}
+	if r := s.find(hash, l); r != nil {
+		return r, 0
 	}
 	r := &rangeSeries{labels: l, hash: hash, store: newStore()}
 	r.sum, _ = r.store.(*cellStore[float64])
@@ -38,23 +38,31 @@ func (s *seriesSet) get(l labels.Labels, newStore func() store) (series *rangeSe
 	return r, labelBytes(l) + seriesBytes
 }
 
+// find returns the series of the labels, or nil.
+func (s *seriesSet) find(hash uint64, l labels.Labels) *rangeSeries {
+	for r := s.byHash[hash]; r != nil; r = r.next {
+		if labels.Equal(r.labels, l) {
+			return r
+		}
+	}
+	return nil
+}
+
 func (s *seriesSet) insert(r *rangeSeries) {
 	if s.byHash == nil {
-		s.byHash = map[uint64][]*rangeSeries{}
+		s.byHash = map[uint64]*rangeSeries{}
 	}
 	s.list = append(s.list, r)
-	s.byHash[r.hash] = append(s.byHash[r.hash], r)
+	r.next = s.byHash[r.hash]
+	s.byHash[r.hash] = r
 }
 
 // merge takes over the series of another set, which must not be used any more.
 func (s *seriesSet) merge(other *seriesSet) (grown int64) {
-next:
 	for _, o := range other.list {
-		for _, r := range s.byHash[o.hash] {
-			if labels.Equal(r.labels, o.labels) {
-				grown += r.store.merge(o.store)
-				continue next
-			}
+		if r := s.find(o.hash, o.labels); r != nil {
+			grown += r.store.merge(o.store)
+			continue
 		}
 		s.insert(o)
 	}
