@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"logstore/pkg/model"
+	"logstore/pkg/schema"
 	"logstore/pkg/wal"
 	"logstore/pkg/wire"
 )
@@ -249,6 +250,66 @@ func TestCheckpointsBoundTheLog(t *testing.T) {
 	again.end()
 	require.Zero(t, again.logBytes())
 	require.Equal(t, sorted(want), sorted(store.all(t)))
+}
+
+// TestPartsOfFlushedPieces crashes when a piece with parts and pages was flushed and another keeps their segments.
+func TestPartsOfFlushedPieces(t *testing.T) {
+	for _, size := range []int{100, 3000} {
+		dir, crashed := t.TempDir(), t.TempDir()
+		cfg := smallLog(dir)
+		cfg.TargetSize, cfg.WALSegmentSize, cfg.WALSize = 1<<20, 1<<20, 8<<20
+		store := newMemStore()
+		n := start(t, cfg, store, nil)
+		flushed, kept := app("flushed", at(1, strings.Repeat("f", size))), app("kept", at(1, strings.Repeat("k", size)))
+		n.push("t", flushed, kept)
+		n.checkpoint(context.Background(), n.data.Segment()+1)
+		require.Positive(t, n.parts.Size())
+		n.trimLogs()
+		store.set(func() {
+			store.putObject = func(ctx context.Context, ref model.ChunkRef) error {
+				if ref.Fingerprint == schema.Fingerprint(kept.Labels) {
+					return errStore
+				}
+				return nil
+			}
+		})
+		n.Flush()
+		require.Eventually(t, func() bool { return n.flushes.outstanding.Load() == 1 }, waitLong, waitShort)
+		copyDirConsistently(t, n.Ingester, dir, crashed)
+		n.end()
+		cfg.WALDir = crashed
+		n = start(t, cfg, newMemStore(), nil)
+		require.Equal(t, expect("t", kept), inMemory(t, n.Ingester, "t"), "size %d", size)
+		n.end()
+	}
+}
+
+// TestStreamsThatLeaveAndComeAgain pushes to streams that are removed all the time.
+func TestStreamsThatLeaveAndComeAgain(t *testing.T) {
+	store := newMemStore()
+	n := start(t, smallLog(t.TempDir()), store, nil)
+	var wg sync.WaitGroup
+	var stop atomic.Bool
+	wg.Go(func() {
+		for !stop.Load() {
+			n.Flush()
+			n.sweep(time.Now())
+		}
+	})
+	var want []entry
+	for k := range 3000 {
+		s := app(fmt.Sprint("a", k%2), at(int64(k), fmt.Sprint("line ", k)))
+		n.push("t", s)
+		want = append(want, expect("t", s)...)
+	}
+	stop.Store(true)
+	wg.Wait()
+	require.NoError(t, n.FlushWait(context.Background()))
+	requireAll(t, store.all(t), want)
+	n.sweep(time.Now())
+	require.Zero(t, n.countStreams())
+	n.end()
+	require.Zero(t, n.logBytes())
 }
 
 func TestDamagedLog(t *testing.T) {
