@@ -103,9 +103,14 @@ func (a *API) logRequest(rec *recorder, r *http.Request, took time.Duration) {
 	if !a.deps.Logger.Enabled(r.Context(), level) {
 		return
 	}
-	a.deps.Logger.LogAttrs(r.Context(), level, "request",
+	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
-		slog.Duration("duration", took), slog.Int64("bytes", rec.bytes), slog.String("tenant", r.Header.Get("X-Scope-OrgID")))
+		slog.Duration("duration", took), slog.Int64("bytes", rec.bytes), slog.String("tenant", r.Header.Get("X-Scope-OrgID")),
+	}
+	if tags := r.Header.Get("X-Query-Tags"); tags != "" {
+		attrs = append(attrs, slog.String("query_tags", tags))
+	}
+	a.deps.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 // routeName turns "GET /loki/api/v1/label/{name}/values" into loki_api_v1_label_name_values, as Loki names its routes.

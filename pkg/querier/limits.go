@@ -30,6 +30,7 @@ func (q *Querier) strictest(ids []string) *limits.Limits {
 		m.MaxQueryLength = smaller(m.MaxQueryLength, o.MaxQueryLength)
 		m.MaxQueryRange = smaller(m.MaxQueryRange, o.MaxQueryRange)
 		m.MaxQueryLookback = smaller(m.MaxQueryLookback, o.MaxQueryLookback)
+		m.MaxQueryBytesRead = smaller(m.MaxQueryBytesRead, o.MaxQueryBytesRead)
 		m.MaxQuerierBytesRead = smaller(m.MaxQuerierBytesRead, o.MaxQuerierBytesRead)
 		m.QueryTimeout = smaller(m.QueryTimeout, o.QueryTimeout)
 	}

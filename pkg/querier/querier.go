@@ -143,7 +143,7 @@ func mod(a, b int64) int64 {
 func (q *Querier) engineLimits(lim *limits.Limits) engine.Limits {
 	return engine.Limits{
 		MaxSeries:      lim.MaxQuerySeries,
-		MaxBytesRead:   int64(lim.MaxQuerierBytesRead),
+		MaxBytesRead:   int64(smaller(lim.MaxQuerierBytesRead, lim.MaxQueryBytesRead)),
 		MaxMemory:      q.cfg.MaxMemory,
 		MaxParallelism: parallelism(q.cfg.MaxConcurrent, lim.MaxQueryParallelism),
 	}
