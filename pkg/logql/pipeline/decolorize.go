@@ -3,7 +3,7 @@ package pipeline
 import (
 	"bytes"
 
-	"github.com/grafana/regexp"
+	"regexp"
 )
 
 // colours matches the control sequences of terminals.

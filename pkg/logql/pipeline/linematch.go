@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 
-	"github.com/grafana/regexp"
+	"regexp"
 
 	"logstore/pkg/logql/syntax"
 )
@@ -39,7 +39,7 @@ type (
 	bytesMatcher   struct{ lits []boundLiteral }
 	regexpMatcher  struct{ re *regexp.Regexp }
 	guardedMatcher struct {
-		guard *scan
+		guards []*scan
 		matcher
 	}
 	anyMatcher []matcher
@@ -80,7 +80,14 @@ func (m *bytesMatcher) match(line []byte) bool {
 
 func (m regexpMatcher) match(line []byte) bool { return m.re.Match(line) }
 
-func (m *guardedMatcher) match(line []byte) bool { return m.guard.in(line) && m.matcher.match(line) }
+func (m *guardedMatcher) match(line []byte) bool {
+	for _, g := range m.guards {
+		if !g.in(line) {
+			return false
+		}
+	}
+	return m.matcher.match(line)
+}
 
 func (m anyMatcher) match(line []byte) bool {
 	for _, sub := range m {
@@ -220,15 +227,21 @@ func planLineRegexp(expr string) (matchPlan, error) {
 		if m := newBytesMatcher(p); m != nil {
 			return matchPlan{matcher: m, lits: usable(p.exact)}, nil
 		}
-		p.required = usable(p.exact)
+		p.required = append(p.required, usable(p.exact))
 	case len(p.exact) > 0:
 		if s := newScan(p.exact); s != nil {
 			return matchPlan{matcher: scanMatcher{s}, lits: p.exact, exact: true}, nil
 		}
 	}
-	out := matchPlan{matcher: regexpMatcher{re}, lits: p.required}
-	if guard := newScan(p.required); guard != nil {
-		out.matcher = &guardedMatcher{guard, out.matcher}
+	out := matchPlan{matcher: regexpMatcher{re}, lits: bestOf(p.required)}
+	var guards []*scan
+	for _, g := range p.required {
+		if s := newScan(g); s != nil {
+			guards = append(guards, s)
+		}
+	}
+	if len(guards) > 0 {
+		out.matcher = &guardedMatcher{guards, out.matcher}
 	}
 	return out, nil
 }
@@ -259,7 +272,7 @@ func requiredMatcher(expr string) (matcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	lits := p.required
+	lits := bestOf(p.required)
 	if len(p.exact) > 0 {
 		lits = usable(p.exact)
 	}

@@ -23,8 +23,8 @@ type regexpPlan struct {
 	exact []literal
 	// begin and end say that the exact literals stand at the line's bounds.
 	begin, end bool
-	// required are literals one of which is in every matching line.
-	required []literal
+	// required are groups of literals: every matching line has one of each group.
+	required [][]literal
 }
 
 // planRegexp analyses an expression for the ways to match it without running it.
@@ -198,15 +198,10 @@ func caseless(s string) bool {
 	return true
 }
 
-// requiredOf returns literals one of which is in every match of the parts: the best that some run of parts offers.
-func requiredOf(parts []*syntax.Regexp) []literal {
-	var best []literal
-	consider := func(lits []literal) {
-		if worth(lits) > worth(best) {
-			best = lits
-		}
-	}
-	for i := 0; i < len(parts); i++ {
+// requiredOf returns groups of literals: every match of the parts has one of each group.
+func requiredOf(parts []*syntax.Regexp) [][]literal {
+	var out [][]literal
+	for i := 0; i < len(parts); {
 		// The longest run of parts from here that expands.
 		var run []literal
 		j := i
@@ -216,20 +211,21 @@ func requiredOf(parts []*syntax.Regexp) []literal {
 				break
 			}
 			run = lits
-			consider(run)
 		}
 		if j == i {
-			consider(requiredIn(parts[i]))
+			out = append(out, requiredIn(parts[i])...)
+			j++
+		} else if worth(run) > 0 {
+			out = append(out, run)
 		}
+		i = j
 	}
-	return best
+	return out
 }
 
-func requiredIn(re *syntax.Regexp) []literal {
+func requiredIn(re *syntax.Regexp) [][]literal {
 	switch re.Op {
-	case syntax.OpConcat:
-		return requiredOf(re.Sub)
-	case syntax.OpPlus:
+	case syntax.OpConcat, syntax.OpPlus:
 		return requiredOf(re.Sub)
 	case syntax.OpRepeat:
 		if re.Min > 0 {
@@ -238,15 +234,26 @@ func requiredIn(re *syntax.Regexp) []literal {
 	case syntax.OpAlternate:
 		var out []literal
 		for _, sub := range re.Sub {
-			lits := requiredOf([]*syntax.Regexp{sub})
-			if len(lits) == 0 || len(out)+len(lits) > maxExpanded {
+			best := bestOf(requiredOf([]*syntax.Regexp{sub}))
+			if len(best) == 0 || len(out)+len(best) > maxExpanded {
 				return nil
 			}
-			out = append(out, lits...)
+			out = append(out, best...)
 		}
-		return out
+		return [][]literal{out}
 	}
 	return nil
+}
+
+// bestOf returns the group that sorts out most.
+func bestOf(groups [][]literal) []literal {
+	var best []literal
+	for _, g := range groups {
+		if worth(g) > worth(best) {
+			best = g
+		}
+	}
+	return best
 }
 
 // worth tells how well literals sort out lines: long ones and few of them. Those that nearly every line holds are worth

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/grafana/regexp"
+	"regexp"
 
 	"logstore/pkg/logql/syntax"
 )

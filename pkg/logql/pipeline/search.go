@@ -227,21 +227,26 @@ func foldEqual(a, b rune) bool {
 
 // index returns the first position, i or later, of the pair's first byte with the second one behind it at its distance.
 func (p *bytePair) index(b []byte, i int) int {
-	c0, c1, m0, m1, d := p.c0, p.c1, p.m0, p.m1, p.dist
-	last := len(b) - d
-	if wideVectors && last-i >= 32 {
-		at := indexPairWide(&b[i], last-i, d, byte(c0), byte(c1), byte(m0), byte(m1))
+	if n := len(b) - p.dist - i; wideVectors && n >= 32 {
+		at := indexPairWide(&b[i], n, p.dist, byte(p.c0), byte(p.c1), byte(p.m0), byte(p.m1))
 		if at < 0 {
 			return -1
 		}
 		return i + at
 	}
+	return p.indexWords(b, i)
+}
+
+// indexWords is index by eight bytes at a time.
+func (p *bytePair) indexWords(b []byte, i int) int {
+	c0, c1, m0, m1, d := p.c0, p.c1, p.m0, p.m1, p.dist
+	last := len(b) - d
 	for ; i+32 <= last; i += 32 {
 		x, y := b[i:i+32:i+32], b[i+d:i+d+32:i+d+32]
-		z0 := (binary.LittleEndian.Uint64(x) | m0) ^ c0 | (binary.LittleEndian.Uint64(y) | m1) ^ c1
-		z1 := (binary.LittleEndian.Uint64(x[8:]) | m0) ^ c0 | (binary.LittleEndian.Uint64(y[8:]) | m1) ^ c1
-		z2 := (binary.LittleEndian.Uint64(x[16:]) | m0) ^ c0 | (binary.LittleEndian.Uint64(y[16:]) | m1) ^ c1
-		z3 := (binary.LittleEndian.Uint64(x[24:]) | m0) ^ c0 | (binary.LittleEndian.Uint64(y[24:]) | m1) ^ c1
+		z0 := ((binary.LittleEndian.Uint64(x) | m0) ^ c0) | ((binary.LittleEndian.Uint64(y) | m1) ^ c1)
+		z1 := ((binary.LittleEndian.Uint64(x[8:]) | m0) ^ c0) | ((binary.LittleEndian.Uint64(y[8:]) | m1) ^ c1)
+		z2 := ((binary.LittleEndian.Uint64(x[16:]) | m0) ^ c0) | ((binary.LittleEndian.Uint64(y[16:]) | m1) ^ c1)
+		z3 := ((binary.LittleEndian.Uint64(x[24:]) | m0) ^ c0) | ((binary.LittleEndian.Uint64(y[24:]) | m1) ^ c1)
 		t0, t1, t2, t3 := (z0-lowBits)&^z0, (z1-lowBits)&^z1, (z2-lowBits)&^z2, (z3-lowBits)&^z3
 		if (t0|t1|t2|t3)&highBits == 0 {
 			continue
@@ -257,7 +262,7 @@ func (p *bytePair) index(b []byte, i int) int {
 		return i + 24 + trailingBytes(t3&highBits)
 	}
 	for ; i+8 <= last; i += 8 {
-		z := (binary.LittleEndian.Uint64(b[i:]) | m0) ^ c0 | (binary.LittleEndian.Uint64(b[i+d:]) | m1) ^ c1
+		z := ((binary.LittleEndian.Uint64(b[i:]) | m0) ^ c0) | ((binary.LittleEndian.Uint64(b[i+d:]) | m1) ^ c1)
 		if t := (z - lowBits) &^ z & highBits; t != 0 {
 			return i + trailingBytes(t)
 		}

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/Masterminds/sprig/v3"
-	"github.com/grafana/regexp"
+	"regexp"
 )
 
 // sprigFuncs are the functions of sprig that templates may call.
