@@ -312,6 +312,29 @@ func TestStreamsThatLeaveAndComeAgain(t *testing.T) {
 	require.Zero(t, n.logBytes())
 }
 
+// TestPushMeetsDeadStream removes a stream between a push's look-up and its lock.
+func TestPushMeetsDeadStream(t *testing.T) {
+	n := start(t, testConfig(t.TempDir()), newMemStore(), nil)
+	n.push("t", app("a", at(1, "flushed")))
+	require.NoError(t, n.FlushWait(context.Background()))
+	in := app("a", at(2, "after"))
+	s := n.streams.find(n.streams.tenant("t"), in.Hash, in.Labels)
+	s.mu.Lock()
+	done := make(chan error)
+	go func() { done <- n.Push(context.Background(), "t", []wire.Stream{in}) }()
+	time.Sleep(20 * time.Millisecond)
+	s.dead.Store(true)
+	s.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	sh := n.streams.shard(s.hash)
+	sh.mu.Lock()
+	sh.removeLocked(s)
+	sh.mu.Unlock()
+	require.NoError(t, <-done)
+	require.Equal(t, expect("t", in), inMemory(t, n.Ingester, "t"))
+	n.end()
+}
+
 func TestDamagedLog(t *testing.T) {
 	dir := t.TempDir()
 	cfg := testConfig(dir)

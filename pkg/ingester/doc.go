@@ -3,13 +3,16 @@
 //
 // Nouns. A stream is one label set of one tenant with a number of its own, never used twice. A run is a stretch of
 // entries of one stream in one push, encoded as a block has them, with an order number within its stream. A piece is a growing
-// or finished chunk in memory: blocks, the set of order numbers that it holds, and how far it got: open, closed, object
-// stored, indexed. A part is the not yet logged content of a piece, written compressed into the checkpoint log.
+// or finished chunk in memory with the set of order numbers that it holds, and how far it got: open, closed, object stored,
+// indexed. A small piece keeps its runs as they came; a larger one has a chunk builder, whose full blocks are compressed by a pool
+// of workers. A page holds the runs of many small pieces, compressed together, on disk: when there are more streams than memory
+// for them, the larger small pieces move into pages, and are read from there by queries and when they are flushed. A part is
+// what a larger piece had not logged elsewhere when a checkpoint came.
 //
-// Three logs (FORMAT.md). "data" has one record per push. "parts" has the checkpoints: what unflushed pieces still held in
-// old data segments, so that these can be removed. "marks" has the order numbers that were flushed. Replay reads marks,
+// Three logs (FORMAT.md). "data" has one record per push. "parts" has pages and the parts of checkpoints: what unflushed pieces
+// still held in old data segments, so that these can be removed. "marks" has the order numbers that were flushed. Replay reads marks,
 // parts and data in this order and takes each order number of a stream once: an entry is therefore never missing and never
-// there twice, whenever the process died. A run enters exactly one piece, a part holds whole runs, and a mark names whole
+// there twice, whenever the process died. A run enters exactly one piece, parts and pages hold whole runs, and a mark names whole
 // runs: that is the invariant that this rests on.
 //
 // A push is checked and encoded under the locks of its streams, written to the log with no lock held, and then
@@ -21,6 +24,7 @@
 // which pushes are refused. A chunk that was stored and whose mark was lost by a crash comes back by the replay and is
 // stored once more: queries drop equal entries.
 //
-// Lock order: shard.mu, then stream.mu, then index.mu. The mutexes of the queues, of the pins and of the logs are leaves. No
-// lock is held over I/O or compression.
+// Lock order: spilling, shard.mu, stream.mu, index.mu. The mutexes of the queues, of the pins, of the trimmer and of the logs are
+// leaves. Only spilling, which stands for the one writer of pages, trimmer.hold, and the lock of a cached page that is being
+// loaded are held over I/O or compression.
 package ingester

@@ -32,80 +32,88 @@ type metrics struct {
 	replayActive, replaySeconds                      prometheus.Gauge
 }
 
+// collectors gathers metrics until they are registered together.
+type collectors []prometheus.Collector
+
+func (c *collectors) count(name, help string) prometheus.Counter {
+	m := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	*c = append(*c, m)
+	return m
+}
+
+func (c *collectors) gauge(name, help string) prometheus.Gauge {
+	m := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	*c = append(*c, m)
+	return m
+}
+
+func (c *collectors) value(name, help string, fn func() float64) {
+	*c = append(*c, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn))
+}
+
+func (c *collectors) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	m := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	*c = append(*c, m)
+	return m
+}
+
 func newMetrics(reg prometheus.Registerer, i *Ingester) *metrics {
 	m := &metrics{}
-	var all []prometheus.Collector
-	count := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		all = append(all, c)
-		return c
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-		all = append(all, g)
-		return g
-	}
-	value := func(name, help string, fn func() float64) {
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn))
-	}
-	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
-		all = append(all, h)
-		return h
-	}
-	m.streamsCreated = count("loki_ingester_streams_created_total", "Streams that came into memory.")
-	m.streamsRemoved = count("loki_ingester_streams_removed_total", "Streams that left memory.")
-	m.chunksCreated = count("loki_ingester_chunks_created_total", "Chunks begun.")
-	m.entriesAppended = count("logstore_ingester_entries_appended_total", "Entries stored by pushes.")
-	m.bytesAppended = count("logstore_ingester_bytes_appended_total", "Bytes of entries stored by pushes, as they are encoded.")
-	m.memoryRefused = count("logstore_ingester_memory_refused_total", "Pushes refused because of the memory limit.")
-	m.lostRuns = count("logstore_ingester_lost_runs_total", "Runs of entries of the log that could not be understood.")
-	m.earlySeals = count("logstore_ingester_early_seals_total", "Blocks compressed before they were full to save memory.")
-	m.pages = count("logstore_ingester_pages_total", "Pages of entries of many streams moved out of memory.")
-	m.pageBytes = count("logstore_ingester_page_bytes_total", "Bytes of these pages before compression.")
-	m.fragments = count("logstore_ingester_page_fragments_total", "Parts of streams in these pages.")
-	m.flushFailures = count("loki_ingester_chunks_flush_failures_total", "Attempts to store or index a chunk that failed.")
-	m.chunksFlushed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "loki_ingester_chunks_flushed_total",
-		Help: "Chunks stored and indexed, by the reason for which they were closed."}, []string{"reason"})
-	all = append(all, m.chunksFlushed)
-	m.chunkEntries = histogram("loki_ingester_chunk_entries", "Entries of stored chunks.", prometheus.ExponentialBuckets(200, 2, 9))
-	m.chunkSize = histogram("loki_ingester_chunk_size_bytes", "Sizes of stored chunk objects.", prometheus.ExponentialBuckets(20000, 2, 10))
-	m.chunkCompression = histogram("loki_ingester_chunk_compression_ratio", "Uncompressed by stored size of chunks.", prometheus.LinearBuckets(.75, 2, 10))
-	m.flushSeconds = histogram("logstore_ingester_chunk_store_seconds", "Time that storing a chunk object took.", prometheus.ExponentialBuckets(.001, 4, 8))
-	m.storedBytes = count("loki_ingester_chunk_stored_bytes_total", "Bytes of chunk objects stored.")
-	m.rawBytes = count("logstore_ingester_sealed_raw_bytes_total", "Bytes of blocks before compression.")
-	m.sealedBytes = count("logstore_ingester_sealed_bytes_total", "Bytes of blocks after compression.")
-	m.diskFull = count("loki_ingester_wal_disk_full_failures_total", "Writes to the log that failed because the disk was full.")
-	m.logFailures = count("logstore_ingester_wal_write_failures_total", "Writes to the log that failed for other reasons.")
-	m.segmentsRemoved = count("logstore_ingester_wal_segments_removed_total", "Segments of the log that nobody needed any more.")
-	m.checkpoints = count("loki_ingester_checkpoint_creations_total", "Checkpoints begun.")
-	m.checkpointFailures = count("loki_ingester_checkpoint_creations_failed_total", "Checkpoints that failed.")
-	m.checkpointBytes = count("loki_ingester_checkpoint_logged_bytes_total", "Bytes written by checkpoints.")
-	m.corruptions = count("loki_ingester_wal_corruptions_total", "Damaged stretches found in the log.")
-	m.duplicates = count("loki_ingester_wal_duplicate_runs_total", "Runs of entries that a replay left out because they were flushed or known already.")
-	m.recoveredStreams = count("loki_ingester_wal_recovered_streams_total", "Streams that came back by a replay.")
-	m.recoveredEntries = count("loki_ingester_wal_recovered_entries_total", "Entries that came back by a replay.")
-	m.recoveredBytes = count("loki_ingester_wal_recovered_bytes_total", "Bytes of entries that came back by a replay.")
-	m.replayActive = gauge("loki_ingester_wal_replay_active", "Whether the log is being replayed.")
-	m.replaySeconds = gauge("loki_ingester_wal_replay_duration_seconds", "Time that the replay took.")
-	value("loki_ingester_memory_chunks", "Chunks in memory that are not stored and indexed.", func() float64 { return float64(m.chunks.Load()) })
-	value("loki_ingester_memory_streams", "Streams in memory.", func() float64 { return float64(i.countStreams()) })
-	value("logstore_ingester_memory_bytes", "Memory taken by entries.", func() float64 { return float64(i.memory.Load()) })
-	value("logstore_ingester_memory_head_bytes", "Memory taken by entries that are not compressed.", func() float64 { return float64(i.heads.Load()) })
-	value("logstore_ingester_memory_limit_bytes", "Memory that entries may take.", func() float64 { return float64(i.cfg.MemoryLimit) })
-	value("loki_ingester_flush_queue_length", "Closed chunks that are not indexed.", func() float64 { return float64(i.flushes.outstanding.Load()) })
-	value("loki_ingester_wal_bytes_in_use", "Size of the logs on disk.", func() float64 { return float64(i.logBytes()) })
-	m.logCounters(&all, i)
+	c := &collectors{}
+	m.ofPushes(c)
+	m.ofFlushes(c)
+	m.ofLogs(c, i)
+	m.ofState(c, i)
 	if reg != nil {
-		reg.MustRegister(all...)
+		reg.MustRegister(*c...)
 	}
 	return m
 }
 
-// logCounters shows what the log counts itself.
-func (m *metrics) logCounters(all *[]prometheus.Collector, i *Ingester) {
+func (m *metrics) ofPushes(c *collectors) {
+	m.streamsCreated = c.count("loki_ingester_streams_created_total", "Streams that came into memory.")
+	m.streamsRemoved = c.count("loki_ingester_streams_removed_total", "Streams that left memory.")
+	m.chunksCreated = c.count("loki_ingester_chunks_created_total", "Chunks begun.")
+	m.entriesAppended = c.count("logstore_ingester_entries_appended_total", "Entries stored by pushes.")
+	m.bytesAppended = c.count("logstore_ingester_bytes_appended_total", "Bytes of entries stored by pushes, as they are encoded.")
+	m.memoryRefused = c.count("logstore_ingester_memory_refused_total", "Pushes refused because of the memory limit.")
+	m.lostRuns = c.count("logstore_ingester_lost_runs_total", "Runs of entries of the log that could not be understood.")
+	m.earlySeals = c.count("logstore_ingester_early_seals_total", "Blocks compressed before they were full to save memory.")
+	m.pages = c.count("logstore_ingester_pages_total", "Pages of entries of many streams moved out of memory.")
+	m.pageBytes = c.count("logstore_ingester_page_bytes_total", "Bytes of these pages before compression.")
+	m.fragments = c.count("logstore_ingester_page_fragments_total", "Parts of streams in these pages.")
+	m.rawBytes = c.count("logstore_ingester_sealed_raw_bytes_total", "Bytes of blocks before compression.")
+	m.sealedBytes = c.count("logstore_ingester_sealed_bytes_total", "Bytes of blocks after compression.")
+}
+
+func (m *metrics) ofFlushes(c *collectors) {
+	m.chunksFlushed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "loki_ingester_chunks_flushed_total",
+		Help: "Chunks stored and indexed, by the reason for which they were closed."}, []string{"reason"})
+	*c = append(*c, m.chunksFlushed)
+	m.flushFailures = c.count("loki_ingester_chunks_flush_failures_total", "Attempts to store or index a chunk that failed.")
+	m.chunkEntries = c.histogram("loki_ingester_chunk_entries", "Entries of stored chunks.", prometheus.ExponentialBuckets(200, 2, 9))
+	m.chunkSize = c.histogram("loki_ingester_chunk_size_bytes", "Sizes of stored chunk objects.", prometheus.ExponentialBuckets(20000, 2, 10))
+	m.chunkCompression = c.histogram("loki_ingester_chunk_compression_ratio", "Uncompressed by stored size of chunks.", prometheus.LinearBuckets(.75, 2, 10))
+	m.flushSeconds = c.histogram("logstore_ingester_chunk_store_seconds", "Time that storing a chunk object took.", prometheus.ExponentialBuckets(.001, 4, 8))
+	m.storedBytes = c.count("loki_ingester_chunk_stored_bytes_total", "Bytes of chunk objects stored.")
+}
+
+func (m *metrics) ofLogs(c *collectors, i *Ingester) {
+	m.diskFull = c.count("loki_ingester_wal_disk_full_failures_total", "Writes to the log that failed because the disk was full.")
+	m.logFailures = c.count("logstore_ingester_wal_write_failures_total", "Writes to the log that failed for other reasons.")
+	m.segmentsRemoved = c.count("logstore_ingester_wal_segments_removed_total", "Segments of the log that nobody needed any more.")
+	m.checkpoints = c.count("loki_ingester_checkpoint_creations_total", "Checkpoints begun.")
+	m.checkpointFailures = c.count("loki_ingester_checkpoint_creations_failed_total", "Checkpoints that failed.")
+	m.checkpointBytes = c.count("loki_ingester_checkpoint_logged_bytes_total", "Bytes written by checkpoints.")
+	m.corruptions = c.count("loki_ingester_wal_corruptions_total", "Damaged stretches found in the log.")
+	m.duplicates = c.count("logstore_ingester_wal_known_runs_total", "Runs of entries that a replay left out because they were flushed or known already.")
+	m.recoveredStreams = c.count("loki_ingester_wal_recovered_streams_total", "Streams that came back by a replay.")
+	m.recoveredEntries = c.count("loki_ingester_wal_recovered_entries_total", "Entries that came back by a replay.")
+	m.recoveredBytes = c.count("loki_ingester_wal_recovered_bytes_total", "Bytes of entries that came back by a replay.")
+	m.replayActive = c.gauge("loki_ingester_wal_replay_active", "Whether the log is being replayed.")
+	m.replaySeconds = c.gauge("loki_ingester_wal_replay_duration_seconds", "Time that the replay took.")
 	stat := func(name, help string, of func(wal.Stats) int64) {
-		*all = append(*all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 {
+		*c = append(*c, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 {
 			if i.data == nil {
 				return 0
 			}
@@ -115,6 +123,17 @@ func (m *metrics) logCounters(all *[]prometheus.Collector, i *Ingester) {
 	stat("loki_ingester_wal_records_logged_total", "Pushes written to the log.", func(s wal.Stats) int64 { return s.Records })
 	stat("loki_ingester_wal_logged_bytes_total", "Bytes written to the log.", func(s wal.Stats) int64 { return s.Bytes })
 	stat("logstore_ingester_wal_writes_total", "Write calls, each with the pushes that came together.", func(s wal.Stats) int64 { return s.Writes })
+}
+
+// ofState shows what is in memory and on disk now.
+func (m *metrics) ofState(c *collectors, i *Ingester) {
+	c.value("loki_ingester_memory_chunks", "Chunks in memory that are not stored and indexed.", func() float64 { return float64(m.chunks.Load()) })
+	c.value("loki_ingester_memory_streams", "Streams in memory.", func() float64 { return float64(i.countStreams()) })
+	c.value("logstore_ingester_memory_bytes", "Memory taken by entries.", func() float64 { return float64(i.memory.Load()) })
+	c.value("logstore_ingester_memory_head_bytes", "Memory taken by entries that are not compressed.", func() float64 { return float64(i.heads.Load()) })
+	c.value("logstore_ingester_memory_limit_bytes", "Memory that entries may take.", func() float64 { return float64(i.cfg.MemoryLimit) })
+	c.value("loki_ingester_flush_queue_length", "Closed chunks that are not indexed.", func() float64 { return float64(i.flushes.outstanding.Load()) })
+	c.value("loki_ingester_wal_bytes_in_use", "Size of the logs on disk.", func() float64 { return float64(i.logBytes()) })
 }
 
 func (i *Ingester) countStreams() int {
