@@ -116,8 +116,14 @@ func (h hints) forStage(stages []syntax.Stage, i int, final needs) parserHints {
 		return p
 	}
 	// The result needs what the last keep leaves; going backwards, each stage adds what it looks at.
-	want := final
+	// What a later parser extracts is needed of this one too, since the first of equal keys wins.
+	want, later := final, needs{}
 	for j := len(stages) - 1; j > i; j-- {
+		switch stages[j].(type) {
+		case *syntax.JSONParser, *syntax.LogfmtParser, *syntax.RegexpParser, *syntax.PatternParser, *syntax.UnpackParser:
+			later.all = later.all || want.all
+			later = later.with(want.names...)
+		}
 		if k, ok := stages[j].(*syntax.Keep); ok {
 			want = needs{names: []string{errorLabel, errorDetailsLabel}}
 			for _, item := range k.Items {
@@ -131,7 +137,8 @@ func (h hints) forStage(stages []syntax.Stage, i int, final needs) parserHints {
 		}
 		want = want.with(n.names...)
 	}
-	p.want = want
+	p.want = want.with(later.names...)
+	p.want.all = want.all || later.all
 	return p
 }
 

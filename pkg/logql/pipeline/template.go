@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,6 +144,21 @@ func collectBranch(n *parse.BranchNode, out *needs) {
 
 func templateReadsLine(text string) bool { return strings.Contains(text, "__line__") }
 
+// maxOutput bounds what a template prints and what its functions make, in bytes: some functions can make much of little.
+const maxOutput = 4 << 20
+
+var errOutput = errors.New("the template prints too much")
+
+// cappedBuffer is a buffer that refuses more than maxOutput.
+type cappedBuffer struct{ bytes.Buffer }
+
+func (b *cappedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxOutput {
+		return 0, errOutput
+	}
+	return b.Buffer.Write(p)
+}
+
 // boundFormatter is a formatter of one Stream.
 type boundFormatter struct {
 	s        *Stream
@@ -150,7 +166,7 @@ type boundFormatter struct {
 	segments []boundSegment
 	tmpl     *template.Template
 	line     []byte
-	buf      bytes.Buffer
+	buf      cappedBuffer
 	regexps  regexpCache
 }
 

@@ -15,8 +15,8 @@ import (
 // sprigFuncs are the functions of sprig that templates may call.
 var sprigFuncs = []string{
 	"add", "addf", "b64dec", "b64enc", "ceil", "contains", "date", "default", "div", "divf", "float64", "floor",
-	"fromJson", "hasPrefix", "hasSuffix", "indent", "int", "lower", "max", "maxf", "min", "minf", "mod", "mul", "mulf",
-	"nindent", "now", "repeat", "replace", "round", "sub", "subf", "substr", "title", "toDate", "trim", "trimAll",
+	"fromJson", "hasPrefix", "hasSuffix", "int", "lower", "max", "maxf", "min", "minf", "mod", "mul", "mulf",
+	"now", "replace", "round", "sub", "subf", "substr", "title", "toDate", "trim", "trimAll",
 	"trimPrefix", "trimSuffix", "trunc", "unixEpoch", "upper",
 }
 
@@ -32,6 +32,10 @@ var staticFuncs = func() template.FuncMap {
 		"TrimPrefix": strings.TrimPrefix,
 		"TrimSuffix": strings.TrimSuffix,
 		"TrimSpace":  strings.TrimSpace,
+
+		"indent":  func(n int, s string) (string, error) { return indent("", n, s) },
+		"nindent": func(n int, s string) (string, error) { return indent("\n", n, s) },
+		"repeat":  repeat,
 
 		"alignLeft":        alignLeft,
 		"alignRight":       alignRight,
@@ -122,28 +126,50 @@ func (c *regexpCache) replaceAllLiteral(expr, s, repl string) (string, error) {
 	return re.ReplaceAllLiteralString(s, repl), nil
 }
 
+// repeat returns s n times.
+func repeat(n int, s string) (string, error) {
+	if n > 0 && len(s) > maxOutput/n {
+		return "", errOutput
+	}
+	return strings.Repeat(s, max(n, 0)), nil
+}
+
+// indent puts first before s, and n blanks before each line.
+func indent(first string, n int, s string) (string, error) {
+	pad, err := repeat(n, " ")
+	if err == nil && len(pad)*(1+strings.Count(s, "\n")) > maxOutput {
+		err = errOutput
+	}
+	if err != nil {
+		return "", err
+	}
+	return first + pad + strings.ReplaceAll(s, "\n", "\n"+pad), nil
+}
+
 // alignLeft pads or cuts s on the right to count characters.
-func alignLeft(count int, s string) string {
+func alignLeft(count int, s string) (string, error) {
 	n := utf8.RuneCountInString(s)
 	switch {
 	case count < 0 || n == count:
-		return s
+		return s, nil
 	case n < count:
-		return s + strings.Repeat(" ", count-n)
+		pad, err := repeat(count-n, " ")
+		return s + pad, err
 	}
-	return string([]rune(s)[:count])
+	return string([]rune(s)[:count]), nil
 }
 
 // alignRight pads or cuts s on the left to count characters.
-func alignRight(count int, s string) string {
+func alignRight(count int, s string) (string, error) {
 	n := utf8.RuneCountInString(s)
 	switch {
 	case count < 0 || n == count:
-		return s
+		return s, nil
 	case n < count:
-		return strings.Repeat(" ", count-n) + s
+		pad, err := repeat(count-n, " ")
+		return pad + s, err
 	}
-	return string([]rune(s)[n-count:])
+	return string([]rune(s)[n-count:]), nil
 }
 
 func bytesOf(s string) (float64, error) {
