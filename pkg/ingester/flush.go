@@ -111,12 +111,6 @@ func (q *flushQueue) finished(n int) {
 	q.changed = make(chan struct{})
 }
 
-func (q *flushQueue) lengths() (ready, waiting int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.ready), len(q.waiting)
-}
-
 // enqueueLocked hands a piece without blocks in compression to the flushers.
 func (i *Ingester) enqueueLocked(p *piece) {
 	p.state = pieceQueued

@@ -66,7 +66,7 @@ func (l *Log) append(record []byte, seg uint64) (Position, error) {
 		l.lead(w)
 	}
 	w.record = nil
-	if w.err == ErrRotated {
+	if errors.Is(w.err, ErrRotated) {
 		return Position{Segment: l.Segment()}, ErrRotated
 	}
 	return Position{w.seg, w.offset}, w.err

@@ -17,7 +17,7 @@ type boundDecolorize struct{}
 func (decolorize) bind(*Stream) boundStage { return boundDecolorize{} }
 
 func (boundDecolorize) process(line []byte) ([]byte, bool) {
-	if bytes.IndexByte(line, 0x1b) < 0 && bytes.Index(line, []byte("\u009b")) < 0 {
+	if bytes.IndexByte(line, 0x1b) < 0 && !bytes.Contains(line, []byte("\u009b")) {
 		return line, true
 	}
 	return colours.ReplaceAllLiteral(line, nil), true

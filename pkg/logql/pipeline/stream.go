@@ -77,8 +77,8 @@ func (s *Stream) Process(ts int64, line []byte, meta []model.Pair) (out []byte, 
 
 func (s *Stream) run(ts int64, line []byte, meta []model.Pair) ([]byte, bool) {
 	s.begin(ts, meta)
-	ok := true
 	for _, st := range s.stages {
+		var ok bool
 		if line, ok = st.process(line); !ok {
 			return nil, false
 		}
