@@ -26,6 +26,8 @@ var throttleCodes = []string{
 var passingCodes = []string{
 	"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "OperationAborted", "RequestTimeTooSkewed",
 	"RequestExpired",
+	// Servers over plain files answer so while another request makes or removes a folder on the way.
+	"ExistingObjectIsDirectory",
 }
 
 // requestError turns an error of the SDK into this package's: ctx is the caller's context, attempt the one of the request.
