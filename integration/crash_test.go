@@ -88,7 +88,12 @@ func crashRounds(t *testing.T, p *Process, rounds int) {
 // writeConfig writes a configuration with {{DIR}} replaced, and returns its path.
 func writeConfig(t *testing.T, dir, text string, replace ...string) string {
 	t.Helper()
-	file := filepath.Join(dir, "config.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(expand(text, append([]string{"{{DIR}}", dir}, replace...)...)), 0o600))
+	return writeFile(t, dir, "config.yaml", expand(text, append([]string{"{{DIR}}", dir}, replace...)...))
+}
+
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
