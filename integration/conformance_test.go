@@ -59,6 +59,16 @@ func TestConformance(t *testing.T) {
 	report(t, cases, results)
 }
 
+// TestConformanceFromBucket replays the recorded queries on a process that has nothing in memory.
+func TestConformanceFromBucket(t *testing.T) {
+	p := startConformance(t)
+	require.NoError(t, p.Stop(), p.Log())
+	p.Start()
+	cases, err := conformance.ReadDir("testdata/conformance/cases", "logql-*.jsonl")
+	require.NoError(t, err)
+	report(t, cases, runCases(p.URL, cases))
+}
+
 // runCases runs cases side by side; a serial case waits for all before it.
 func runCases(base string, cases []conformance.Case) []string {
 	const workers = 4

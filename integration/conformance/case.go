@@ -37,8 +37,9 @@ type Case struct {
 	Contains []string          `json:"contains"`
 	OrStatus []int             `json:"or_status"`
 	Note     string            `json:"note"`
-	Quirk    bool              `json:"quirk"`
-	Expect   struct {
+	// Quirk is true, or says why, where the reference's answer looks like a defect of its own.
+	Quirk  any `json:"quirk"`
+	Expect struct {
 		Status  int               `json:"status"`
 		Body    any               `json:"body"`
 		Headers map[string]string `json:"headers"`
