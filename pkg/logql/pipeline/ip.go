@@ -52,7 +52,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 }
 
 func (m *ipMatcher) contains(a netip.Addr) bool {
-	return a.Is4() == m.first.Is4() && a.Compare(m.first) >= 0 && a.Compare(m.last) <= 0
+	return a.Compare(m.first) >= 0 && a.Compare(m.last) <= 0
 }
 
 // literal returns text that every address of the pattern begins with as it is usually written, "" if there is none: the

@@ -28,6 +28,7 @@ func TestJSON(t *testing.T) {
 	f(`{"esc":"q\"uote \\ \/ \b\f\n\r\t","u":"\u00e9\u4e2d","pair":"\ud83d\ude00","lone":"\ud83d x","bad":"\q"}`,
 		"bad= esc=q\"uote \\ / \b\f\n\r\t lone= pair=😀 u=é中")
 	f("{\"k\\u0041\":\"escaped key\",\"tab\tin\":\"raw\ttab\"}", "kA=escaped key tab_in=raw\ttab")
+	f(`{"a":"x\ud83d\u0041y","b":"\udc00\ud800","c":"\u12"}`, "a= b= c=")
 	f("{\"a\":\"x\xffy\ufffdz\"}", "a=xyz")
 	f(`{"a":"","b":[],"c":{},"d":["e"]}`, "a=")
 	// Fields before a syntax error stay.

@@ -21,7 +21,7 @@ func TestJSONExpressions(t *testing.T) {
 	f("| json s=`[\"x y\"]`, k=`[\"ключ\"]`, f=`[\"nest\"].a[\"b\"].c`", doc, "f=deep k=k s=blank")
 	f("| json n, missing, m=`nest.list[3]`, out=`nest.list[9]`, deep=`flat.x`", doc, "deep= m= missing= n= out=")
 	f("| json a=`x`, b=`x`", `{"x":1}`, "a=1 b=1")
-	f("| json x", `{"x":1,"x":2}`, "x=1")
+	f("| json x, y", `{"x":1,"x":2,"y":3}`, "x=1 y=3")
 	f("| json app=`x`, b", `{"x":1,"b":2}`, "app_extracted=1 b=m b_extracted=2", "b", "m")
 	f("| json app, b", `{"x":1}`, "b=m", "b", "m")
 	// Arrays and texts at the top are taken, other things are errors without labels.

@@ -123,6 +123,7 @@ func TestParseSize(t *testing.T) {
 	f("42", 42)
 	f("1.5KB", 1500)
 	f("1.5kib", 1536)
+	f("2Ki", 2048)
 	f("3 MiB", 3<<20)
 	f("2 GB", 2e9)
 	f("1,024b", 1024)

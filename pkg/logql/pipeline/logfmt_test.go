@@ -37,6 +37,8 @@ func TestLogfmt(t *testing.T) {
 	f("", `a=1 broken="open value n=2`, "a=1")
 	f("--strict", `a=1 broken="open value n=2`, failed+" a=1")
 	f("--strict", `a=1 b`, "a=1")
+	f("--strict | keep b", `a=x=y b=1`, failed)
+	f("| keep b", `a=x=y b=1`, "b=1")
 	f("--strict --keep-empty", `a=1 b`, "a=1 b=")
 }
 

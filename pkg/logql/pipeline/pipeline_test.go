@@ -169,11 +169,19 @@ func TestResultsOutliveTheLine(t *testing.T) {
 
 func TestManyNamesAndResultsAreForgotten(t *testing.T) {
 	s := build(t, "| json").ForStream(labels.FromStrings("app", "x"))
+	s.mustProcess(t, `{"m":1}`)
 	for i := range 3 * maxSlots {
 		r := s.mustProcess(t, fmt.Sprintf(`{"k%d":"v","app":%d,"o%d":{"p":1}}`, i, i, i))
 		require.Equal(t, fmt.Sprintf("app=x app_extracted=%d k%d=v o%d_p=1", i, i, i), show(r.Labels))
 	}
 	require.LessOrEqual(t, len(s.byName), maxSlots+16)
+	s = build(t, "| json").ForStream(labels.FromStrings("app", "x"))
+	s.mustProcess(t, `{"m":1}`)
+	for i := range maxSlots + 1 {
+		s.Process(1, []byte(`{}`), meta(fmt.Sprint("k", i), "v"))
+	}
+	_, r, _ := s.Process(1, []byte(`{"m":1}`), meta("m", "v"))
+	require.Equal(t, "app=x m=v m_extracted=1", show(r.Labels))
 	s = build(t, "| logfmt").ForStream(labels.FromStrings("app", "x"))
 	for i := range 2*maxResults + 10 {
 		require.Equal(t, fmt.Sprintf("app=x n=%d", i), show(s.mustProcess(t, fmt.Sprintf("n=%d", i)).Labels))
