@@ -173,13 +173,13 @@ func TestSelectAgreesWithEachLine(t *testing.T) {
 		slices.Reverse(b.Start)
 		slices.Reverse(b.End)
 		slices.Reverse(lines)
-		want = nil
+		want = []int32{-1}
 		for i := range lines {
 			if plainly(t, q.Stages, lines[i]) {
 				want = append(want, int32(i))
 			}
 		}
-		require.Equal(t, want, p.Select(b, 0, len(lines), nil), query)
+		require.Equal(t, want, p.Select(b, 0, len(lines), []int32{-1}), query)
 	}
 }
 
