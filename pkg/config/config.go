@@ -120,7 +120,6 @@ func Default() Config {
 			"metric_aggregation_enabled", "otlp_config", "pattern_persistence_enabled", "query_timeout", "retention_period",
 			"volume_enabled", "volume_max_series",
 		},
-		Logstore: defaultLogstore(),
 	}
 }
 

@@ -2,17 +2,6 @@ package config
 
 // Logstore is the block `logstore`: settings that Loki does not have.
 type Logstore struct {
-	MemoryLimit int     `loki:"memory_limit,bytes"`
-	Sidecar     Sidecar `loki:"sidecar"`
-}
-
-// Sidecar says whether a companion object is written beside each chunk, which makes counts and needles fast. Loki ignores
-// them; without them everything works, slower.
-type Sidecar struct {
-	Enabled bool   `loki:"enabled"`
-	Prefix  string `loki:"prefix"`
-}
-
-func defaultLogstore() Logstore {
-	return Logstore{Sidecar: Sidecar{Enabled: true, Prefix: "sidecar/"}}
+	// MemoryLimit bounds the memory of entries that are not in the bucket yet; 0: a share of what the process may use.
+	MemoryLimit int `loki:"memory_limit,bytes"`
 }
