@@ -8,6 +8,7 @@
 // The stages fall in two parts. Line filters that see the line as it was stored are the leading filters: they look at
 // nothing but the line, so MayMatch and Select run them over a whole decoded block. All else is a stage that Process
 // runs, in the order written, on the entries that Select returned.
+// Literals are found by two of their bytes at a time: by AVX2 where the processor has it, else by words of eight bytes.
 //
 // Within Process the labels of an entry are slots, one for each name that the Stream has met. A slot holds the value that
 // the stream has under its name and, while its line number is the current one, the value that metadata, a parser or a

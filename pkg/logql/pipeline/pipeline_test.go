@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -329,4 +330,22 @@ func TestProcessDoesNotAllocate(t *testing.T) {
 	f(buildSample(t, `sum by (level) (count_over_time({app="x"} | json [1m]))`), js)
 	f(buildSample(t, `avg_over_time({app="x"} | logfmt | unwrap n [1m]) by (pod)`), lf)
 	f(buildSample(t, `sum by (k) (count_over_time({app="x"}[1m]))`), lf, "k", "v")
+}
+
+func TestPipelineIsShared(t *testing.T) {
+	p := build(t, "|= `a` | json | logfmt | pattern `<x> <y>` | n > 1 or a!=`` | label_format z=`{{ .a | upper | regexReplaceAll \"x\" .b }}` | line_format `{{ __line__ | trunc 3 }}`")
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			s := p.ForStream(labels.FromStrings("app", fmt.Sprint(g)))
+			for i := range 50 {
+				line := []byte(fmt.Sprintf("a=%d n=%d b=c", g, i))
+				require.True(t, p.MatchLine(line))
+				_, r, ok := s.Process(1, line, nil)
+				require.True(t, ok)
+				require.Equal(t, fmt.Sprint(g), r.Labels.Get("a"))
+			}
+		})
+	}
+	wg.Wait()
 }
