@@ -203,10 +203,11 @@ func BenchmarkReplay(b *testing.B) {
 	dir := b.TempDir()
 	cfg := DefaultConfig
 	cfg.WALDir, cfg.TargetSize, cfg.WALSize, cfg.FlushOnShutdown = dir, 1<<30, 1<<40, false
+	cfg.MaxChunkAge, cfg.MemoryLimit = 1000*time.Hour, 8<<30 // nothing is flushed
 	n := start(b, cfg, nil, nil, &fileStore{dir: b.TempDir()})
 	entries := pushAll(b, c, func(s []wire.Stream) error { return n.Push(context.Background(), "t", s) })
 	n.end()
-	cfg.TargetSize = DefaultConfig.TargetSize
+	cfg.TargetSize, cfg.MaxChunkAge, cfg.MemoryLimit = DefaultConfig.TargetSize, DefaultConfig.MaxChunkAge, 0
 	for b.Loop() {
 		copied := b.TempDir()
 		copyDir(b, dir, copied)
