@@ -11,7 +11,7 @@ import (
 const (
 	// gcPercent makes the garbage collector run earlier than Go's default: most of the heap is chunks that live long, and
 	// letting it double before each cycle would cost more memory than the cycles cost time.
-	gcPercent = 50
+	gcPercent = 40
 	// heapFloor is how far the heap may grow before the collector runs at all: while little is live, gcPercent alone would
 	// start a cycle for every few chunks that a query reads.
 	heapFloor = 160 << 20
