@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -65,19 +66,22 @@ type Process struct {
 	done chan error
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago.
+// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago. It lies below the ports that the system gives to
+// clients, lest a connection take it before the server does.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, end = 10_000, 32_000
+	for range 1000 {
+		port := first + rand.IntN(end-first)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close() // it was never used
+		return port
 	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("not a TCP address: %v", l.Addr())
-	}
-	return addr.Port
+	t.Fatalf("no free port between %d and %d", first, end)
+	return 0
 }
 
 // NewProcess prepares a logstore that works in dir on free ports. Start starts it; it is killed when the test ends.
