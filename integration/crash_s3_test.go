@@ -101,6 +101,9 @@ func TestCrashS3(t *testing.T) {
 	requests, broken := 0, 0
 	for round := range rounds {
 		breakS3(proxy)
+		if round%2 == 0 { // so often that repeating a request does not help
+			proxy.Break(faultproxy.Rule{Method: http.MethodPut, Probability: 0.8, Fault: faultproxy.SlowDown()})
+		}
 		p.Start()
 		for range 2 {
 			pushFor(w, p.URL, time.Duration(300+rng.IntN(1200))*time.Millisecond)

@@ -39,11 +39,8 @@ func TestStopAndRestart(t *testing.T) {
 		<-done
 		require.Contains(t, p.Log(), "logstore stopped")
 		require.NotContains(t, p.Log(), "level=error")
+		removeLocal(t, dir)
 	}
-	p.Start()
-	w.check(t, p.URL)
-	require.NoError(t, p.Stop(), p.Log())
-	removeLocal(t, dir)
 	p.Start()
 	w.check(t, p.URL)
 	t.Logf("%d lines acked", len(w.acked))
