@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -83,16 +85,20 @@ func (p *Process) waitReady(url string) error {
 	}
 }
 
-// FreeAddress returns an address of the loopback interface on which nothing listens. Somebody else may take it before
-// it is used; starters try again then.
+// FreeAddress returns an address of the loopback interface on which nothing listens, below the ports that the system gives
+// to clients. Somebody else may take it before it is used; starters try again then.
 func FreeAddress(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("cannot find a free port: %v", err)
+	const first, end = 10_000, 32_000
+	for range 1000 {
+		address := "127.0.0.1:" + strconv.Itoa(first+rand.IntN(end-first))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close() // it was never used
+			return address
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	tb.Fatalf("no free port between %d and %d", first, end)
+	return ""
 }
 
 // repositoryRoot returns the folder with go.mod above the test's own.
