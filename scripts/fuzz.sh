@@ -8,8 +8,7 @@ trap 'rm -f "$log"' EXIT
 
 run() { go test -run '^$' -fuzz "^$2\$" -fuzztime "$duration" "$1" >"$log" 2>&1; }
 
-# The go command sometimes fails a target whose time ran out while it was being set up, without an input that fails
-# (go.dev/issue/56238). Only that is tried again.
+# The go command sometimes fails a target whose time ran out, without an input that fails. Only that is tried again.
 outOfTime() { grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input written' "$log"; }
 
 targets=0
