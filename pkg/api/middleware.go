@@ -89,8 +89,8 @@ func (a *API) observe(w http.ResponseWriter, r *http.Request, h http.Handler) {
 
 func (a *API) logRequest(rec *recorder, r *http.Request, took time.Duration) {
 	route := "other"
-	if _, pattern := a.mux.Handler(r); pattern != "" {
-		route = routeName(pattern)
+	if r.Pattern != "" { // set by the mux
+		route = routeName(r.Pattern)
 	}
 	a.metrics.seconds.WithLabelValues(r.Method, route, strconv.Itoa(rec.status)).Observe(took.Seconds())
 	level := slog.LevelDebug
@@ -113,11 +113,12 @@ func (a *API) logRequest(rec *recorder, r *http.Request, took time.Duration) {
 	a.deps.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
+var routeCleaner = strings.NewReplacer("{", "", "}", "", "$", "", ".", "")
+
 // routeName turns "GET /loki/api/v1/label/{name}/values" into loki_api_v1_label_name_values, as Loki names its routes.
 func routeName(pattern string) string {
 	_, path, _ := strings.Cut(pattern, " ")
-	path = strings.NewReplacer("{", "", "}", "", "$", "", ".", "").Replace(path)
-	name := strings.ReplaceAll(strings.Trim(path, "/"), "/", "_")
+	name := strings.ReplaceAll(strings.Trim(routeCleaner.Replace(path), "/"), "/", "_")
 	if name == "" {
 		return "root"
 	}

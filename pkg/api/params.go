@@ -11,6 +11,7 @@ import (
 	prommodel "github.com/prometheus/common/model"
 
 	"logstore/pkg/model"
+	"logstore/pkg/querier"
 )
 
 const (
@@ -144,9 +145,6 @@ func duration(s string) (time.Duration, error) {
 	return 0, badRequest("cannot parse %q to a valid duration", s)
 }
 
-// maxPoints is how many points of time a query may ask for. Log queries are held to it too.
-const maxPoints = 11000
-
 func stepParam(r *http.Request, start, end int64) (time.Duration, error) {
 	step := time.Duration(max(1, (end-start)/250/int64(time.Second))) * time.Second
 	if s := r.Form.Get("step"); s != "" {
@@ -158,7 +156,7 @@ func stepParam(r *http.Request, start, end int64) (time.Duration, error) {
 	if step <= 0 {
 		return 0, badRequest("zero or negative query resolution step widths are not accepted. Try a positive integer")
 	}
-	if (end-start)/int64(step) > maxPoints {
+	if (end-start)/int64(step) > querier.MaxPoints { // log queries are held to it too
 		return 0, badRequest("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
 	}
 	return step, nil

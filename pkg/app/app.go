@@ -22,6 +22,7 @@ import (
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/ring"
+	"logstore/pkg/schema"
 	"logstore/pkg/shipper"
 	"logstore/pkg/store"
 	"logstore/pkg/wire"
@@ -38,6 +39,7 @@ type App struct {
 	limits      *limits.Overrides
 	runtime     *config.Runtime
 	buckets     *buckets
+	periods     schema.Periods
 	shipper     *shipper.Shipper
 	store       *store.Store
 	ring        *ring.Ring
@@ -91,12 +93,8 @@ func (a *App) newIngester() error {
 	if err != nil {
 		return err
 	}
-	periods, err := periods(a.cfg)
-	if err != nil {
-		return err
-	}
 	a.ingester, err = ingester.New(cfg, ingester.Deps{
-		Store: a.store, Limits: a.limits, Periods: periods,
+		Store: a.store, Limits: a.limits, Periods: a.periods,
 		Registry: a.registry, Log: a.logger.With("component", "ingester"),
 	})
 	return err

@@ -32,6 +32,7 @@ func (a *App) newStorage() error {
 	if err != nil {
 		return err
 	}
+	a.periods = ps
 	a.buckets = newBuckets(a.cfg, a.logger.With("component", "objstore"), a.registry)
 	stores := map[string]store.ObjectStore{}
 	index := make([]objstore.Bucket, len(ps))

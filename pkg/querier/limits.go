@@ -12,8 +12,8 @@ import (
 	logmodel "logstore/pkg/model"
 )
 
-// maxPoints is how many steps a range query may have, so that each series has enough points for any screen and no more.
-const maxPoints = 11000
+// MaxPoints is how many steps a range query may have, so that each series has enough points for any screen and no more.
+const MaxPoints = 11000
 
 // strictest returns the limits of one tenant, or for several the smallest of each limit that queries obey.
 func (q *Querier) strictest(ids []string) *limits.Limits {
@@ -61,7 +61,7 @@ func checkQuery(p *engine.Params, lim *limits.Limits, now time.Time) error {
 	if !metric && lim.MaxEntriesLimitPerQuery > 0 && p.Limit > lim.MaxEntriesLimitPerQuery {
 		return limitError("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", p.Limit, lim.MaxEntriesLimitPerQuery)
 	}
-	if !p.Instant && p.Step > 0 && (p.End-p.Start)/int64(p.Step) > maxPoints {
+	if !p.Instant && p.Step > 0 && (p.End-p.Start)/int64(p.Step) > MaxPoints {
 		return limitError("exceeded maximum resolution of 11,000 points per time series. Try decreasing the query resolution (?step=XX)")
 	}
 	if err := checkRanges(p.Expr, lim.MaxQueryRange); err != nil {

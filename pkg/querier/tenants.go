@@ -8,24 +8,22 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/logql"
+	"logstore/pkg/logql/engine"
 	"logstore/pkg/tenant"
 )
 
-// TenantLabel names the tenant of a stream in the answer to a query of several tenants.
-const TenantLabel = "__tenant_id__"
-
-// tenants is one source seen by several tenants at once. Its streams carry TenantLabel, which selectors may match.
+// tenants is one source seen by several tenants at once. Its streams carry engine.TenantLabel, which selectors may match.
 type tenants struct {
 	source logql.Source
 	ids    []string
 }
 
-// each calls ask for every tenant that the matchers on TenantLabel accept, with a context of that tenant and the other
+// each calls ask for every tenant that the matchers on engine.TenantLabel accept, with a context of that tenant and the other
 // matchers.
 func (t tenants) each(ctx context.Context, sel logql.Selection, ask func(context.Context, string, logql.Selection) error) error {
 	var onTenant, rest []*labels.Matcher
 	for _, m := range sel.Matchers {
-		if m.Name == TenantLabel {
+		if m.Name == engine.TenantLabel {
 			onTenant = append(onTenant, m)
 		} else {
 			rest = append(rest, m)
@@ -66,9 +64,9 @@ func (t tenants) Select(ctx context.Context, sel logql.Selection) ([]logql.Strea
 	return all, err
 }
 
-// LabelNames returns the names that any tenant has, and TenantLabel.
+// LabelNames returns the names that any tenant has, and engine.TenantLabel.
 func (t tenants) LabelNames(ctx context.Context, sel logql.Selection) ([]string, error) {
-	all := []string{TenantLabel}
+	all := []string{engine.TenantLabel}
 	err := t.each(ctx, sel, func(ctx context.Context, _ string, sel logql.Selection) error {
 		names, err := t.source.LabelNames(ctx, sel)
 		all = append(all, names...)
@@ -78,9 +76,9 @@ func (t tenants) LabelNames(ctx context.Context, sel logql.Selection) ([]string,
 	return slices.Compact(all), err
 }
 
-// LabelValues returns the values that any tenant has under name; of TenantLabel, the tenants.
+// LabelValues returns the values that any tenant has under name; of engine.TenantLabel, the tenants.
 func (t tenants) LabelValues(ctx context.Context, name string, sel logql.Selection) ([]string, error) {
-	if name == TenantLabel {
+	if name == engine.TenantLabel {
 		return slices.Clone(t.ids), nil
 	}
 	var all []string
@@ -93,14 +91,14 @@ func (t tenants) LabelValues(ctx context.Context, name string, sel logql.Selecti
 	return slices.Compact(all), err
 }
 
-// Series returns the label sets of all tenants with TenantLabel.
+// Series returns the label sets of all tenants with engine.TenantLabel.
 func (t tenants) Series(ctx context.Context, sel logql.Selection) ([]labels.Labels, error) {
 	var all []labels.Labels
 	err := t.each(ctx, sel, func(ctx context.Context, id string, sel logql.Selection) error {
 		series, err := t.source.Series(ctx, sel)
 		for _, s := range series {
 			b := labels.NewBuilder(s)
-			b.Set(TenantLabel, id)
+			b.Set(engine.TenantLabel, id)
 			all = append(all, b.Labels())
 		}
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"logstore/pkg/chunk"
 	"logstore/pkg/logql"
+	"logstore/pkg/logql/engine"
 	"logstore/pkg/model"
 )
 
@@ -268,7 +269,7 @@ func (q *Querier) Volume(ctx context.Context, r VolumeRequest) ([]Volume, error)
 		lbs := s.Labels
 		if s.Tenant != "" {
 			b := labels.NewBuilder(lbs)
-			b.Set(TenantLabel, s.Tenant)
+			b.Set(engine.TenantLabel, s.Tenant)
 			lbs = b.Labels()
 		}
 		for _, key := range volumeKeys(lbs, names, r.ByLabel) {

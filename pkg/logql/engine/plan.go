@@ -132,7 +132,7 @@ func (p *rangePlan) fixed(stream labels.Labels, metadata bool) bool {
 	}
 	for _, name := range p.group.Labels {
 		// Metadata cannot replace a label of the stream.
-		if name != tenantLabel && !stream.Has(name) {
+		if name != TenantLabel && !stream.Has(name) {
 			return false
 		}
 	}
@@ -145,7 +145,7 @@ func (p *rangePlan) keepsTenant() bool {
 		return true
 	}
 	for _, name := range p.group.Labels {
-		if name == tenantLabel {
+		if name == TenantLabel {
 			return !p.group.Without
 		}
 	}

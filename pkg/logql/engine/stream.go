@@ -10,8 +10,8 @@ import (
 	"logstore/pkg/model"
 )
 
-// tenantLabel tells the tenant of a series in a query of several tenants.
-const tenantLabel = "__tenant_id__"
+// TenantLabel names the tenant of a stream or a series in the answer to a query of several tenants.
+const TenantLabel = "__tenant_id__"
 
 // stream is a stream of the Source without pieces that are not needed.
 type stream struct {
@@ -86,6 +86,6 @@ func (s *stream) withTenant(l labels.Labels) labels.Labels {
 		return l
 	}
 	b := labels.NewBuilder(l)
-	b.Set(tenantLabel, s.tenant)
+	b.Set(TenantLabel, s.tenant)
 	return b.Labels()
 }
