@@ -14,6 +14,7 @@ import (
 	"logstore/pkg/api"
 	"logstore/pkg/app"
 	"logstore/pkg/config"
+	"logstore/pkg/failpoint"
 )
 
 // Set by the linker, see the Makefile.
@@ -35,6 +36,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "logstore: %v\n", err)
 		return 2
+	}
+	if names, err := failpoint.Activate(os.Getenv(failpoint.Variable)); err != nil {
+		fmt.Fprintf(stderr, "logstore: %v\n", err)
+		return 2
+	} else if len(names) > 0 {
+		fmt.Fprintf(stderr, "logstore: failpoints are on: %v\n", names)
 	}
 	build := api.BuildInfo{
 		Version: version, Revision: revision, Branch: branch, BuildUser: buildUser, BuildDate: buildDate, GoVersion: runtime.Version(),
