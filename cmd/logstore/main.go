@@ -32,6 +32,9 @@ func main() {
 
 // run returns the exit code: 0 for a clean end, 1 for a failure while running, 2 for a bad command line or configuration.
 func run(args []string, stdout, stderr io.Writer) int {
+	if root := commands(); root.Names(args) {
+		return runCommand(root, args, stdout, stderr)
+	}
 	setup, err := config.Load(args, os.LookupEnv)
 	if err != nil {
 		fmt.Fprintf(stderr, "logstore: %v\n", err)
@@ -48,7 +51,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case setup.Help:
-		err = config.Usage(stdout)
+		err = errors.Join(config.Usage(stdout), usageOfCommands(stdout))
 	case setup.Version:
 		_, err = fmt.Fprintf(stdout, "logstore, version %s (branch: %s, revision: %s)\n  go version: %s\n  platform: %s/%s\n",
 			version, branch, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
