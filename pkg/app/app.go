@@ -208,11 +208,11 @@ func (a *App) Run(ctx context.Context) error {
 	for _, name := range []string{"distributor", "querier", "storage"} {
 		a.states.set(name, "Running") // they have no goroutine of their own
 	}
-	a.ring.SetState(ring.Active)
+	a.ring.Activate()
 	a.logger.Info("logstore started", "version", a.build.Version, "http", srv.addr(), "target", a.cfg.Target)
 	parts.wait()
 	a.logger.Info("stopping")
-	a.ring.SetState(ring.Leaving)
+	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
 	err = parts.stop("server", "patterns", "ingester", "shipper", "limits")

@@ -9,10 +9,23 @@ import (
 func TestSingleMember(t *testing.T) {
 	r := New(Member{ID: "a", Addr: "127.0.0.1:9095"})
 	require.Equal(t, Pending, r.Self().State)
-	r.SetState(Active)
+	changed := r.Changed()
+	r.Activate()
+	<-changed
 	require.Equal(t, "ACTIVE", r.Members()[0].State.String())
 	require.Equal(t, 1, r.Healthy())
 	require.Equal(t, "a", r.Replicas(nil, 7)[0].ID)
+	owner, ok := r.Owner(7)
+	require.True(t, ok)
+	require.True(t, owner.Self)
+	for m := range r.Walk(7) {
+		require.Equal(t, "a", m.ID)
+	}
+	require.ErrorIs(t, r.Forget("a"), ErrAlive)
+	require.ErrorIs(t, r.Forget("b"), ErrUnknown)
+	r.Leave()
+	require.Equal(t, Leaving, r.Self().State)
+	require.Len(t, r.Replicas(nil, 7), 1, "a member alone takes pushes until its server stops")
 }
 
 func TestTokenSpreads(t *testing.T) {
