@@ -1,0 +1,171 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"logstore/pkg/tenant"
+)
+
+// Call runs the handler of that name on a member and returns its answer, which is the caller's. req must not be changed any
+// more, even after Call has returned: a call that was given up may still be on its way.
+func (p *Pool) Call(ctx context.Context, member, name string, req []byte) ([]byte, error) {
+	if member == p.self {
+		return p.local.call(ctx, name, req)
+	}
+	m, err := p.peer(member)
+	if err != nil {
+		return nil, err
+	}
+	return p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, laneCall, name, req) })
+}
+
+// observe counts a call and takes note of a member that cannot be reached.
+func (p *Pool) observe(m *peer, name string, call func() ([]byte, error)) ([]byte, error) {
+	begin := time.Now()
+	answer, err := call()
+	p.metrics.observe(name, err, time.Since(begin))
+	if errors.Is(err, ErrUnreachable) {
+		p.fail(m, err)
+	}
+	return answer, err
+}
+
+// streamDesc is that of all calls.
+var streamDesc = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+
+// open begins a call.
+func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byte) (grpc.ClientStream, error) {
+	pairs := make([]string, 0, 4)
+	if id, err := tenant.Raw(ctx); err == nil {
+		pairs = append(pairs, headerTenant, id)
+	}
+	if p.cfg.Cluster != "" {
+		pairs = append(pairs, headerCluster, p.cfg.Cluster)
+	}
+	stream, err := m.lanes[l].NewStream(metadata.AppendToOutgoingContext(ctx, pairs...), &streamDesc, service+name)
+	if err != nil {
+		return nil, fromStatus(ctx, m.addr, err, nil)
+	}
+	// io.EOF says that the call has ended; why is what the receiving side says.
+	if err := sendMessage(stream, req, p.cfg.frameSize()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fromStatus(ctx, m.addr, err, stream.Trailer())
+	}
+	if err := stream.CloseSend(); err != nil {
+		return nil, fromStatus(ctx, m.addr, err, stream.Trailer())
+	}
+	return stream, nil
+}
+
+// exchange sends a request and waits for the one answer.
+func (p *Pool) exchange(ctx context.Context, m *peer, l lane, name string, req []byte) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // gRPC lets go of a stream only when it ends or its context does
+	stream, err := p.open(ctx, m, l, name, req)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := receiveMessage(stream, p.cfg.MaxMessage)
+	if err != nil {
+		return nil, p.ended(ctx, m, stream, err)
+	}
+	return answer, nil
+}
+
+// ended returns the error with which the member ended a call.
+func (p *Pool) ended(ctx context.Context, m *peer, stream grpc.ClientStream, err error) error {
+	if errors.Is(err, errFrame) {
+		return &RemoteError{Member: m.addr, Text: err.Error()}
+	}
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return fromStatus(ctx, m.addr, err, stream.Trailer())
+}
+
+// Messages are the answers of a stream. They are not safe for concurrent use.
+type Messages struct {
+	next  func() ([]byte, error)
+	close func()
+}
+
+// Next returns the next message, which is the caller's; io.EOF after the last.
+func (s *Messages) Next() ([]byte, error) { return s.next() }
+
+// Close ends the stream, if it has not ended: the handler's context is cancelled. It may be called several times.
+func (s *Messages) Close() { s.close() }
+
+// Stream runs the stream handler of that name on a member. The caller must close what it returns; its context ends it as well.
+func (p *Pool) Stream(ctx context.Context, member, name string, req []byte) (*Messages, error) {
+	if member == p.self {
+		return p.localStream(ctx, name, req)
+	}
+	m, err := p.peer(member)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var stream grpc.ClientStream
+	if _, err := p.observe(m, name, func() ([]byte, error) {
+		var err error
+		stream, err = p.open(ctx, m, laneStream, name, req)
+		return nil, err
+	}); err != nil {
+		cancel()
+		return nil, err
+	}
+	next := func() ([]byte, error) {
+		message, err := receiveMessage(stream, p.cfg.MaxMessage)
+		if err != nil {
+			err = p.ended(ctx, m, stream, err)
+			if errors.Is(err, ErrUnreachable) {
+				p.fail(m, err)
+			}
+			return nil, err
+		}
+		return message, nil
+	}
+	return &Messages{next: next, close: cancel}, nil
+}
+
+// localStream runs a handler of this process beside its reader.
+func (p *Pool) localStream(ctx context.Context, name string, req []byte) (*Messages, error) {
+	h, err := p.local.handler(name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	messages, done := make(chan []byte), make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		done <- h(ctx, req, func(message []byte) error {
+			select {
+			case messages <- message:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		close(messages)
+	})
+	var end error
+	next := func() ([]byte, error) {
+		if end != nil {
+			return nil, end
+		}
+		if message, ok := <-messages; ok {
+			return message, nil
+		}
+		if end = <-done; end == nil {
+			end = io.EOF
+		}
+		return nil, end
+	}
+	return &Messages{next: next, close: func() { cancel(); wg.Wait() }}, nil
+}
