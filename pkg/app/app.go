@@ -22,6 +22,7 @@ import (
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/ring"
+	"logstore/pkg/rpc"
 	"logstore/pkg/schema"
 	"logstore/pkg/shipper"
 	"logstore/pkg/store"
@@ -43,6 +44,8 @@ type App struct {
 	shipper     *shipper.Shipper
 	store       *store.Store
 	ring        *ring.Ring
+	rpcServer   *rpc.Server
+	peers       *rpc.Pool
 	ingester    *ingester.Ingester
 	distributor *distributor.Distributor
 	querier     *querier.Querier
@@ -65,6 +68,8 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 	}{
 		{"limits", a.newLimits},
 		{"storage", a.newStorage},
+		{"ring", a.newRing},
+		{"rpc", a.newRPC},
 		{"ingester", a.newIngester},
 		{"distributor", a.newDistributor},
 		{"querier", a.newQuerier},
@@ -100,8 +105,12 @@ func (a *App) newIngester() error {
 	return err
 }
 
-func (a *App) newDistributor() error {
+func (a *App) newRing() error {
 	a.ring = ring.New(ring.Member{ID: a.instanceID(), Addr: a.cfg.Common.InstanceAddr})
+	return nil
+}
+
+func (a *App) newDistributor() error {
 	cfg := distributor.DefaultConfig()
 	if configs := a.cfg.Schema.Configs; len(configs) > 0 {
 		cfg.Oldest = configs[0].From
@@ -198,12 +207,18 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	calls, err := a.listenRPC()
+	if err != nil {
+		return errors.Join(err, srv.listener.Close())
+	}
 	parts := newParts(ctx, a.logger, &a.states)
 	// Bottom up: what is started last is stopped first.
 	parts.start("limits", a.runtime.Run)
+	parts.start("peers", func(ctx context.Context) error { return a.peers.Run(ctx, a.memberAddrs) })
 	parts.start("shipper", a.shipper.Run)
 	parts.start("ingester", a.ingester.Run)
 	parts.start("patterns", a.runPatterns)
+	parts.start("rpc", func(ctx context.Context) error { return a.rpcServer.Serve(ctx, calls) })
 	parts.start("server", srv.run)
 	for _, name := range []string{"distributor", "querier", "storage"} {
 		a.states.set(name, "Running") // they have no goroutine of their own
@@ -215,7 +230,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "patterns", "ingester", "shipper", "limits")
+	err = parts.stop("server", "patterns", "ingester", "shipper", "rpc", "peers", "limits")
 	a.buckets.close()
 	if err == nil {
 		a.logger.Info("logstore stopped")
