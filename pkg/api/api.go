@@ -83,7 +83,9 @@ type Deps struct {
 	// Ring returns the members of the ring.
 	Ring func() []RingMember
 	// Patterns returns the templates of lines; nil if they are not mined.
-	Patterns   func(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) ([]patterns.Pattern, error)
+	Patterns func(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) ([]patterns.Pattern, error)
+	// Deletes keeps delete requests; nil if there is nobody to process them, then their routes are not there either.
+	Deletes    Deletes
 	Shutdown   ShutdownMarker
 	LogLevel   *slog.LevelVar
 	Build      BuildInfo
@@ -115,6 +117,7 @@ func New(cfg Config, deps Deps) *API {
 	a.writeRoutes()
 	a.readRoutes()
 	a.operationRoutes()
+	a.deleteRoutes()
 	return a
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"logstore/pkg/api"
 	"logstore/pkg/config"
+	"logstore/pkg/deletes"
 	"logstore/pkg/distributor"
 	"logstore/pkg/ingester"
 	"logstore/pkg/limits"
@@ -43,6 +44,7 @@ type App struct {
 	periods     schema.Periods
 	shipper     *shipper.Shipper
 	store       *store.Store
+	deletes     *deletes.Store
 	ring        *ring.Ring
 	rpcServer   *rpc.Server
 	peers       *rpc.Pool
@@ -68,6 +70,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 	}{
 		{"limits", a.newLimits},
 		{"storage", a.newStorage},
+		{"deletes", a.newDeletes},
 		{"ring", a.newRing},
 		{"rpc", a.newRPC},
 		{"ingester", a.newIngester},
@@ -136,7 +139,7 @@ func (a *App) newQuerier() error {
 	}
 	var err error
 	a.querier, err = querier.New(cfg, querier.Deps{
-		Sources: sources, Limits: a.limits, Observe: a.observePushes, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
+		Sources: a.hideDeleted(sources), Limits: a.limits, Observe: a.observePushes, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
 	})
 	return err
 }
@@ -158,7 +161,7 @@ func (a *App) newAPI() error {
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
 		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find,
-		Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
+		Deletes: a.deletesAPI(), Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
 	return nil
@@ -215,6 +218,8 @@ func (a *App) Run(ctx context.Context) error {
 	// Bottom up: what is started last is stopped first.
 	parts.start("limits", a.runtime.Run)
 	parts.start("peers", func(ctx context.Context) error { return a.peers.Run(ctx, a.memberAddrs) })
+	a.readDeletes(ctx)
+	parts.start("deletes", a.runDeletes)
 	parts.start("shipper", a.shipper.Run)
 	parts.start("ingester", a.ingester.Run)
 	parts.start("patterns", a.runPatterns)
@@ -230,7 +235,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "patterns", "ingester", "shipper", "rpc", "peers", "limits")
+	err = parts.stop("server", "patterns", "ingester", "shipper", "rpc", "peers", "deletes", "limits")
 	a.buckets.close()
 	if err == nil {
 		a.logger.Info("logstore stopped")
