@@ -153,6 +153,13 @@ func topK(m *matrix, agg *syntax.VectorAggregation) *matrix {
 
 // groupColumns returns the columns of each group, as indexes.
 func groupColumns(m *matrix, by *syntax.Grouping) [][]int {
+	if by == nil && len(m.columns) > 0 {
+		all := make([]int, len(m.columns))
+		for i := range all {
+			all[i] = i
+		}
+		return [][]int{all}
+	}
 	var groups [][]int
 	index := map[string]int{} // by the bytes of the group's labels
 	g := newGrouper(by)

@@ -139,6 +139,9 @@ func (p *rangePlan) fixed(stream labels.Labels, metadata bool) bool {
 	return true
 }
 
+// keyed reports whether the series of the plan are found by the keys of their groups, whatever streams entries come from.
+func (p *rangePlan) keyed() bool { return p.pipe.Grouped() && !p.pipe.Trivial() && !p.keepsTenant() }
+
 // keepsTenant reports whether the series of the plan have the tenant's label.
 func (p *rangePlan) keepsTenant() bool {
 	if p.group == nil {

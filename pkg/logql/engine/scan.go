@@ -140,21 +140,36 @@ func (s *scan) assemble(ctx context.Context, openings <-chan *opened, tasks chan
 
 // evaluate makes a matrix of the windows of the series.
 func (s *scan) evaluate(set *seriesSet) (*matrix, error) {
+	all := set.list
+	if keyed := set.byKey.list(); len(keyed) > 0 {
+		all = slices.Concat(all, keyed)
+	}
 	m := newMatrix(len(s.buckets.from))
-	if err := s.q.acct.hold(int64(len(set.list)) * int64(m.steps) * columnBytes); err != nil {
+	cells := len(all) * m.steps
+	if err := s.q.acct.hold(int64(cells) * columnBytes); err != nil {
 		return nil, err
 	}
-	for _, series := range set.list {
-		c := m.newColumn(series.labels)
+	// One piece of memory for all columns: there may be very many of few steps.
+	columns, values, has := make([]column, len(all)), make([]float64, cells), make([]bool, cells)
+	m.columns = make([]*column, 0, len(all))
+	for i, series := range all {
+		c := &columns[i]
+		c.values, values = values[:m.steps:m.steps], values[m.steps:]
+		c.has, has = has[:m.steps:m.steps], has[m.steps:]
 		series.store.evaluate(s.buckets, c.values, c.has)
+		if !slices.Contains(c.has, true) {
+			continue
+		}
 		if s.plan.scale != 1 {
 			for k := range c.values {
 				c.values[k] *= s.plan.scale
 			}
 		}
-		if slices.Contains(c.has, true) {
-			m.columns = append(m.columns, c)
+		c.labels = series.labels
+		if series.key != "" {
+			c.labels = s.plan.pipe.GroupLabels([]byte(series.key))
 		}
+		m.columns = append(m.columns, c)
 	}
 	return m, nil
 }

@@ -6,9 +6,10 @@ import (
 	"logstore/pkg/logql/pipeline"
 )
 
-// rangeSeries is one series of a range aggregation.
+// rangeSeries is one series of a range aggregation. It has labels, or else a key that the pipeline makes labels of.
 type rangeSeries struct {
 	labels labels.Labels
+	key    string
 	hash   uint64
 	store  store
 	// sum is the store of an additive plan.
@@ -17,10 +18,11 @@ type rangeSeries struct {
 	next *rangeSeries
 }
 
-// seriesSet finds series by their labels.
+// seriesSet finds series by their labels, or all of them by their keys.
 type seriesSet struct {
 	list   []*rangeSeries
 	byHash map[uint64]*rangeSeries
+	byKey  keyTable
 }
 
 // seriesBytes is about what a series takes besides its labels and cells.
@@ -59,6 +61,13 @@ func (s *seriesSet) insert(r *rangeSeries) {
 
 // merge takes over the series of another set, which must not be used any more.
 func (s *seriesSet) merge(other *seriesSet) (grown int64) {
+	for _, o := range other.byKey.list() {
+		if r := s.byKey.find(o.hash, o.key); r != nil {
+			grown += r.store.merge(o.store)
+			continue
+		}
+		s.byKey.insert(o)
+	}
 	for _, o := range other.list {
 		if r := s.find(o.hash, o.labels); r != nil {
 			grown += r.store.merge(o.store)
@@ -76,6 +85,9 @@ type binding struct {
 	pipe *pipeline.Stream
 	// fixed is the series of all entries that have the labels of the stream alone; nil until there are some.
 	fixed *rangeSeries
+	// lastKey is the latest key and lastKeyed its series.
+	lastKey   []byte
+	lastKeyed *rangeSeries
 	// last is the latest Result and its series, byResult are others: a Result's address stands for its labels.
 	last       *pipeline.Result
 	lastSeries *rangeSeries

@@ -45,6 +45,17 @@ type cellStore[C any] struct {
 }
 
 func newCellStore[C any](kind *cellKind[C], buckets int) *cellStore[C] {
+	if buckets == 1 {
+		// An instant query may have very many series of a single cell: each is one piece of memory.
+		one := &struct {
+			store cellStore[C]
+			pages [1]page[C]
+			cells [1]C
+		}{}
+		one.pages[0].cells = one.cells[:]
+		one.store = cellStore[C]{kind: kind, pages: one.pages[:], width: 1}
+		return &one.store
+	}
 	return &cellStore[C]{
 		kind: kind, pages: make([]page[C], (buckets+pageBuckets-1)/pageBuckets), width: min(buckets, pageBuckets),
 	}

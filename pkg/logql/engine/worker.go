@@ -16,6 +16,8 @@ import (
 type worker struct {
 	*scan
 	series seriesSet
+	// keyed is plan.keyed.
+	keyed  bool
 	bound  *binding // of the stream of the task at hand, the tasks of which come one after the other
 	groups *grouper
 	batch  *chunk.Batch
@@ -26,7 +28,9 @@ type worker struct {
 	grown, passed, pairs int64
 }
 
-func newWorker(s *scan) *worker { return &worker{scan: s, groups: newGrouper(s.plan.group)} }
+func newWorker(s *scan) *worker {
+	return &worker{scan: s, groups: newGrouper(s.plan.group), keyed: s.plan.keyed()}
+}
 
 func (w *worker) run(ctx context.Context, tasks <-chan []task) error {
 	w.batch = chunk.GetBatch()
@@ -233,8 +237,7 @@ func (w *worker) addEntry(b *binding, batch *chunk.Batch, i, j int) error {
 		b.pipe = w.plan.pipe.ForStream(b.stream.labels)
 		b.byResult = map[*pipeline.Result]*rangeSeries{}
 	}
-	ts := batch.Ts[i]
-	v, res, ok, err := b.pipe.Sample(ts, batch.Line(i), w.meta)
+	v, series, ok, err := w.sample(b, batch.Ts[i], batch.Line(i))
 	if !ok {
 		return nil
 	}
@@ -242,15 +245,42 @@ func (w *worker) addEntry(b *binding, batch *chunk.Batch, i, j int) error {
 		return entryError(err)
 	}
 	w.passed++
+	if sum := series.sum; sum != nil {
+		w.grown += sum.add(j, batch.Ts[i], v)
+	} else {
+		w.grown += series.store.add(j, batch.Ts[i], v)
+	}
+	return nil
+}
+
+// sample runs one entry through the pipeline and finds its series.
+func (w *worker) sample(b *binding, ts int64, line []byte) (v float64, series *rangeSeries, ok bool, err error) {
+	if w.keyed {
+		v, key, ok, err := b.pipe.SampleKey(ts, line, w.meta)
+		if !ok || err != nil {
+			return 0, nil, ok, err
+		}
+		if b.lastKeyed == nil || string(key) != string(b.lastKey) {
+			b.lastKey = append(b.lastKey[:0], key...)
+			b.lastKeyed = w.seriesOfKey(key)
+		}
+		return v, b.lastKeyed, true, nil
+	}
+	v, res, ok, err := b.pipe.Sample(ts, line, w.meta)
+	if !ok || err != nil && !w.plan.absent {
+		return 0, nil, ok, err
+	}
 	if res != b.last {
 		b.last, b.lastSeries = res, w.seriesOfResult(b, res)
 	}
-	if sum := b.lastSeries.sum; sum != nil {
-		w.grown += sum.add(j, ts, v)
-	} else {
-		w.grown += b.lastSeries.store.add(j, ts, v)
-	}
-	return nil
+	return v, b.lastSeries, true, err
+}
+
+// seriesOfKey returns the series of a group's key.
+func (w *worker) seriesOfKey(key []byte) *rangeSeries {
+	series, grown := w.series.byKey.get(key, func() store { return w.plan.newStore(w.buckets.len()) })
+	w.grown += grown
+	return series
 }
 
 // seriesOfResult returns the series of a Result of the stream.

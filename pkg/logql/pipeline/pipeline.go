@@ -171,5 +171,8 @@ func (p *Pipeline) ValueIsLength() bool { return p.bytes }
 // and its metadata only.
 func (p *Pipeline) Trivial() bool { return len(p.stages) == 0 && p.unwrap == nil }
 
+// Grouped reports whether results hold the labels of a by clause and nothing else.
+func (p *Pipeline) Grouped() bool { return p.grouped }
+
 // ForStream binds the pipeline.
 func (p *Pipeline) ForStream(stream labels.Labels) *Stream { return newStream(p, stream) }

@@ -74,6 +74,27 @@ func (s *Stream) groupKey() {
 	}
 }
 
+// GroupLabels returns the labels that a key of SampleKey stands for.
+func (p *Pipeline) GroupLabels(key []byte) labels.Labels {
+	sorted := make([]resultLabel, 0, len(p.groupBy))
+	for _, name := range p.groupBy {
+		size, n := binary.Uvarint(key)
+		key = key[n:]
+		if size == 0 {
+			continue // the entry has no such label
+		}
+		sorted = append(sorted, resultLabel{name: name, val: text(key[:size-1])})
+		key = key[size-1:]
+	}
+	slices.SortFunc(sorted, func(a, b resultLabel) int { return strings.Compare(a.name, b.name) })
+	sorted = slices.CompactFunc(sorted, func(a, b resultLabel) bool { return a.name == b.name })
+	var b labels.ScratchBuilder
+	for i := range sorted {
+		b.Add(sorted[i].name, sorted[i].val)
+	}
+	return b.Labels()
+}
+
 // touchKey writes what differs from the stream's labels.
 func (s *Stream) touchKey() {
 	c := &s.results

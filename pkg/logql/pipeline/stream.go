@@ -90,24 +90,52 @@ func (s *Stream) run(ts int64, line []byte, meta []model.Pair) ([]byte, bool) {
 // length for bytes_over_time and bytes_rate). err is the pipeline error that makes a metric query fail with status 400
 // unless the query filters on __error__; it is always an *Error.
 func (s *Stream) Sample(ts int64, line []byte, meta []model.Pair) (value float64, res *Result, ok bool, err error) {
+	if value, ok = s.sample(ts, line, meta); !ok {
+		return 0, nil, false, nil
+	}
+	res = s.result()
+	if s.failed() {
+		return value, res, true, s.failure(res.Labels)
+	}
+	return value, res, true, nil
+}
+
+// SampleKey is Sample for pipelines that are Grouped: in place of a Result it returns a key that is equal for entries of
+// equal labels, whatever their streams. Pipeline.GroupLabels makes labels of it. The key is valid until the next call.
+func (s *Stream) SampleKey(ts int64, line []byte, meta []model.Pair) (value float64, key []byte, ok bool, err error) {
+	if value, ok = s.sample(ts, line, meta); !ok {
+		return 0, nil, false, nil
+	}
+	s.results.key = s.results.key[:0]
+	s.groupKey()
+	key = s.results.key
+	if s.failed() {
+		return value, key, true, s.failure(s.p.GroupLabels(key))
+	}
+	return value, key, true, nil
+}
+
+// sample runs the stages and returns the value of the entry.
+func (s *Stream) sample(ts int64, line []byte, meta []model.Pair) (value float64, ok bool) {
 	line, ok = s.run(ts, line, meta)
 	if !ok {
-		return 0, nil, false, nil
+		return 0, false
 	}
 	value = 1
 	if s.p.bytes {
 		value = float64(len(line))
 	}
 	if s.unwrap != nil {
-		if value, ok = s.unwrap.value(); !ok {
-			return 0, nil, false, nil
-		}
+		return s.unwrap.value()
 	}
-	res = s.result()
-	if s.err != "" && !s.p.preserve {
-		return value, res, true, &Error{Kind: s.err, Details: s.details, Series: res.Labels}
-	}
-	return value, res, true, nil
+	return value, true
+}
+
+// failed reports whether the entry has an error that the query does not ask for.
+func (s *Stream) failed() bool { return s.err != "" && !s.p.preserve }
+
+func (s *Stream) failure(series labels.Labels) *Error {
+	return &Error{Kind: s.err, Details: s.details, Series: series}
 }
 
 // Error is an error that a stage left in an entry of a metric query.
