@@ -41,6 +41,7 @@ type App struct {
 	limits      *limits.Overrides
 	runtime     *config.Runtime
 	buckets     *buckets
+	caches      caches
 	periods     schema.Periods
 	shipper     *shipper.Shipper
 	store       *store.Store
@@ -69,6 +70,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		fn   func() error
 	}{
 		{"limits", a.newLimits},
+		{"caches", a.newCaches},
 		{"storage", a.newStorage},
 		{"deletes", a.newDeletes},
 		{"ring", a.newRing},
@@ -217,6 +219,7 @@ func (a *App) Run(ctx context.Context) error {
 	parts := newParts(ctx, a.logger, &a.states)
 	// Bottom up: what is started last is stopped first.
 	parts.start("limits", a.runtime.Run)
+	parts.start("caches", a.caches.run)
 	parts.start("peers", func(ctx context.Context) error { return a.peers.Run(ctx, a.memberAddrs) })
 	a.readDeletes(ctx)
 	parts.start("deletes", a.runDeletes)
@@ -235,7 +238,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "patterns", "ingester", "shipper", "rpc", "peers", "deletes", "limits")
+	err = parts.stop("server", "patterns", "ingester", "shipper", "rpc", "peers", "deletes", "caches", "limits")
 	a.buckets.close()
 	if err == nil {
 		a.logger.Info("logstore stopped")

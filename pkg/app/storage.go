@@ -58,9 +58,14 @@ func (a *App) newStorage() error {
 	if err != nil {
 		return err
 	}
-	a.store, err = store.New(store.Deps{
+	deps := store.Deps{
 		Periods: ps, Stores: stores, Indexes: map[string]store.Index{schema.StoreBoltDB: a.shipper}, Registerer: a.registry,
-	})
+		Cache: objectCache{a.caches.chunks}, SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan,
+	}
+	if a.cfg.ChunkStore.WriteDedupeCacheConfig.Redis.Endpoint != "" || a.cfg.ChunkStore.WriteDedupeCacheConfig.EmbeddedCache.Enabled {
+		deps.Written = objectCache{a.caches.written}
+	}
+	a.store, err = store.New(deps)
 	return err
 }
 

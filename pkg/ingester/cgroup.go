@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -12,8 +13,8 @@ import (
 // unknownMemory is assumed where the system does not tell.
 const unknownMemory = 4 << 30
 
-// availableMemory is what the process may use: the least of the machine's memory and the limits of its cgroups.
-func availableMemory() int64 { return availableMemoryAt("/") }
+// AvailableMemory is what the process may use: the least of the machine's memory, the limits of its cgroups and GOMEMLIMIT.
+func AvailableMemory() int64 { return min(availableMemoryAt("/"), debug.SetMemoryLimit(-1)) }
 
 func availableMemoryAt(root string) int64 {
 	least := int64(math.MaxInt64)

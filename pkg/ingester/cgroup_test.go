@@ -25,5 +25,5 @@ func TestAvailableMemory(t *testing.T) {
 	f(1000, map[string]string{"proc/meminfo": machine, "sys/fs/cgroup/memory.max": "1000\n"})
 	f(1000, map[string]string{"proc/meminfo": machine, "proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1000\n", "sys/fs/cgroup/a/b/memory.max": "max\n"})
 	f(3000, map[string]string{"proc/meminfo": "nonsense", "proc/self/cgroup": "5:cpu:/x\n4:memory:/x\n", "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "3000"})
-	require.Positive(t, availableMemory())
+	require.Positive(t, AvailableMemory())
 }

@@ -114,7 +114,7 @@ func (c Config) Validate() error {
 // withDefaults fills in what depends on the machine.
 func (c Config) withDefaults() Config {
 	if c.MemoryLimit == 0 {
-		c.MemoryLimit = max(availableMemory()/4, 64<<20)
+		c.MemoryLimit = max(AvailableMemory()/4, 64<<20)
 	}
 	if c.HeadLimit == 0 {
 		c.HeadLimit = min(c.MemoryLimit/4, 64<<20)

@@ -13,6 +13,7 @@ type metrics struct {
 	fetchedBytes   prometheus.Counter
 	corrupt        prometheus.Counter
 	corruptCached  prometheus.Counter
+	duplicates     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -33,6 +34,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		fetched:       vec("loki_chunk_store_fetched_chunks_total", "Chunks opened for queries, by where they came from.", "from"),
 		fetchedBytes:  counter("loki_chunk_store_fetched_chunk_bytes_total", "Bytes of chunks fetched from the bucket."),
 		corrupt:       counter("logstore_store_corrupt_chunks_total", "Chunks in the bucket that could not be read."),
+		duplicates:    counter("logstore_store_duplicate_chunks_total", "Chunks that were not written because a replica had written the same."),
 		corruptCached: counter("logstore_store_corrupt_cached_chunks_total", "Cached chunks that were not what their key says."),
 	}
 }

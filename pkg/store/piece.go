@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"logstore/pkg/chunk"
 	"logstore/pkg/schema"
@@ -58,8 +59,14 @@ func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, 
 		s.metrics.corrupt.Inc()
 		return nil, err
 	}
-	if s.cache != nil {
+	if s.cache != nil && !s.tooOld(name) {
 		s.cache.Put(ctx, key, object)
 	}
 	return c, nil
+}
+
+// tooOld reports whether a chunk is so old that it is not kept in the cache.
+func (s *Store) tooOld(name schema.ChunkName) bool {
+	_, last := name.Bounds()
+	return s.skipOld > 0 && time.Since(time.Unix(0, last)) > s.skipOld
 }

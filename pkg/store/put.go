@@ -27,8 +27,15 @@ func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte
 		return fmt.Errorf("cannot write chunk %s: %w", c.Key(), err)
 	}
 	o := s.storeOf(c)
+	if s.alreadyWritten(ctx, o, c, len(object)) {
+		s.metrics.duplicates.Inc()
+		return nil
+	}
 	if err := o.Bucket.Put(ctx, o.chunkKey(c), object); err != nil {
 		return fmt.Errorf("cannot write chunk %s to %s: %w", c.Key(), o.Bucket.Name(), err)
+	}
+	if s.written != nil {
+		s.written.Put(ctx, c.Key(), writtenMark)
 	}
 	s.metrics.chunksStored.WithLabelValues(ref.Tenant).Inc()
 	s.metrics.bytesStored.WithLabelValues(ref.Tenant).Add(float64(len(object)))
@@ -36,6 +43,23 @@ func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte
 		s.cache.Put(ctx, c.Key(), object)
 	}
 	return nil
+}
+
+// writtenMark is what stands in the cache of written objects; only that there is something matters.
+var writtenMark = []byte{1}
+
+// alreadyWritten reports whether another replica has written the object. The cache only says where to look: it may
+// remember what has been deleted since. Index rows are written in any case, for those of the other replica may still be on its disk
+// alone.
+func (s *Store) alreadyWritten(ctx context.Context, o ObjectStore, c schema.ChunkName, size int) bool {
+	if s.written == nil {
+		return false
+	}
+	if _, ok := s.written.Get(ctx, c.Key()); !ok {
+		return false
+	}
+	info, err := o.Bucket.Stat(ctx, o.chunkKey(c))
+	return err == nil && info.Size == int64(size)
 }
 
 // PutIndex writes the index rows of chunks whose objects are in the bucket. Many chunks in one call cost far less than many

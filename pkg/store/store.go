@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
@@ -69,7 +70,11 @@ type Deps struct {
 	// Indexes holds the index for each store that a period names. A period without one is refused when it is asked for.
 	Indexes map[string]Index
 	// Cache may be nil.
-	Cache      Cache
+	Cache Cache
+	// SkipWriteBackOlderThan keeps chunks that are older out of the cache when queries fetch them; zero keeps none out.
+	SkipWriteBackOlderThan time.Duration
+	// Written remembers which objects were written by whatever replica, so that an identical one is not written again; it may be nil.
+	Written    Cache
 	Registerer prometheus.Registerer
 }
 
@@ -79,6 +84,8 @@ type Store struct {
 	stores  []ObjectStore
 	indexes map[string]Index
 	cache   Cache
+	skipOld time.Duration
+	written Cache
 	metrics *metrics
 }
 
@@ -89,7 +96,7 @@ func New(deps Deps) (*Store, error) {
 	if err := deps.Periods.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, metrics: newMetrics(deps.Registerer)}
+	s := &Store{periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, skipOld: deps.SkipWriteBackOlderThan, written: deps.Written, metrics: newMetrics(deps.Registerer)}
 	for i, p := range deps.Periods {
 		o, ok := deps.Stores[p.ObjectStore]
 		if !ok || o.Bucket == nil {

@@ -308,3 +308,32 @@ func TestObjectBeforeRows(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
+
+// countingBucket counts writes.
+type countingBucket struct {
+	objstore.Bucket
+	puts int
+}
+
+func (b *countingBucket) Put(ctx context.Context, key string, body []byte) error {
+	b.puts++
+	return b.Bucket.Put(ctx, key, body)
+}
+
+// TestWrittenTwice writes an object that another replica wrote, and one that was deleted after it.
+func TestWrittenTwice(t *testing.T) {
+	r := newRig(t, ObjectStore{}, schema.Periods{schema.DefaultPeriod})
+	bucket := &countingBucket{Bucket: r.bucket}
+	r.store.stores[0].Bucket = bucket
+	r.store.written = mapCache{}
+	ctx := t.Context()
+	c := makeChunk(t, "acme", labels.FromStrings("app", "a"), midnight)
+	for range 3 {
+		require.NoError(t, r.store.PutObject(ctx, c.ref, c.object))
+	}
+	require.Equal(t, 1, bucket.puts)
+	o := r.store.stores[0]
+	require.NoError(t, bucket.Delete(ctx, o.chunkKey(schema.ChunkName{ChunkRef: c.ref, Layout: r.store.periods.LayoutOf(c.ref.From)})))
+	require.NoError(t, r.store.PutObject(ctx, c.ref, c.object))
+	require.Equal(t, 2, bucket.puts, "what the cache remembers was deleted since")
+}

@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"logstore/pkg/cache"
+	"logstore/pkg/config"
+	"logstore/pkg/ingester"
+)
+
+// caches are all caches of the process. One that is not configured keeps nothing.
+type caches struct {
+	chunks, written, index                          cache.Cache
+	results, instant, stats, volume, series, labels cache.Cache
+}
+
+// defaultCacheMB is the size of a cache in this process in Loki's defaults. Nine of them would be too much for a small machine,
+// so a cache that has just this size is held to a share of the memory.
+const defaultCacheMB = 100
+
+// Shares of the memory that a cache of the default size may take: the large ones and the others.
+const (
+	largeShare = 16
+	smallShare = 64
+)
+
+// newCaches builds the caches that the configuration describes.
+func (a *App) newCaches() error {
+	c, q := a.cfg, &a.cfg.QueryRange
+	for _, one := range []struct {
+		into         *cache.Cache
+		name, prefix string
+		on           bool
+		cfg          config.Cache
+		share        int64
+	}{
+		{&a.caches.chunks, "chunks", "lsc1:", true, c.ChunkStore.ChunkCacheConfig, largeShare},
+		{&a.caches.written, "write-dedupe", "lsw1:", true, c.ChunkStore.WriteDedupeCacheConfig, smallShare},
+		{&a.caches.index, "index-queries", "lsi1:", true, c.Storage.IndexQueriesCacheConfig, smallShare},
+		{&a.caches.results, "results", "lsr1:", q.CacheResults, q.ResultsCache.Cache, largeShare},
+		{&a.caches.instant, "instant-metric-results", "lsm1:", q.CacheInstantMetricResults, q.InstantMetricResultsCache.Cache, smallShare},
+		{&a.caches.stats, "index-stats-results", "lst1:", q.CacheIndexStatsResults, q.IndexStatsResultsCache.Cache, smallShare},
+		{&a.caches.volume, "volume-results", "lsv1:", q.CacheVolumeResults, q.VolumeResultsCache.Cache, smallShare},
+		{&a.caches.series, "series-results", "lss1:", q.CacheSeriesResults, q.SeriesResultsCache.Cache, smallShare},
+		{&a.caches.labels, "label-results", "lsl1:", q.CacheLabelResults, q.LabelResultsCache.Cache, smallShare},
+	} {
+		*one.into = cache.Nothing{}
+		if !one.on {
+			continue
+		}
+		made, err := cache.New(cacheConfig(one.name, one.prefix, one.cfg, ingester.AvailableMemory()/one.share),
+			cache.Deps{Logger: a.logger.With("component", "cache"), Registerer: a.registry})
+		if err != nil {
+			return fmt.Errorf("cannot build cache %s: %w", one.name, err)
+		}
+		*one.into = made
+	}
+	return nil
+}
+
+// cacheConfig says the same in the words of package cache.
+func cacheConfig(name, prefix string, c config.Cache, share int64) cache.Config {
+	out := cache.Config{Name: name, Prefix: prefix, Write: cache.WriteConfig{
+		Goroutines: c.Background.WritebackGoroutines, MaxItems: c.Background.WritebackBuffer, MaxBytes: int64(c.Background.WritebackSizeLimit),
+	}}
+	if e := c.EmbeddedCache; e.Enabled {
+		out.Local = cache.LocalConfig{MaxBytes: int64(e.MaxSizeMB) << 20, MaxItems: e.MaxSizeItems, TTL: e.TTL}
+		if e.MaxSizeMB == defaultCacheMB {
+			out.Local.MaxBytes = min(out.Local.MaxBytes, share)
+		}
+	}
+	if r := c.Redis; r.Endpoint != "" {
+		out.Redis = cache.RedisConfig{
+			Endpoint: r.Endpoint, MasterName: r.MasterName, Username: r.Username, Password: r.Password, DB: r.DB,
+			TLS: r.TLSEnabled, TLSInsecureSkipVerify: r.TLSInsecureSkipVerify, PoolSize: r.PoolSize, Timeout: r.Timeout,
+			IdleTimeout: r.IdleTimeout, MaxConnectionAge: r.MaxConnectionAge, Expiration: r.Expiration, RouteRandomly: r.RouteRandomly,
+		}
+		if out.Redis.Expiration == 0 {
+			out.Redis.Expiration = c.DefaultValidity
+		}
+	}
+	return out
+}
+
+// run works in the background until ctx ends.
+func (c *caches) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, one := range []cache.Cache{c.chunks, c.written, c.index, c.results, c.instant, c.stats, c.volume, c.series, c.labels} {
+		g.Go(func() error { return one.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// objectCache is a cache in the words of package store.
+type objectCache struct{ cache.Cache }
+
+// Get implements store.Cache.
+func (c objectCache) Get(ctx context.Context, key string) ([]byte, bool) {
+	v := c.Cache.Get(ctx, key)[0]
+	return v, v != nil
+}
+
+// Put implements store.Cache.
+func (c objectCache) Put(_ context.Context, key string, object []byte) { c.Cache.Put(key, object) }
