@@ -1,0 +1,286 @@
+package sidecar
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+
+	"logstore/pkg/model"
+)
+
+// ErrCorrupt is returned for bytes that are not what FORMAT.md says; the text tells where.
+var ErrCorrupt = errors.New("corrupt sidecar")
+
+// ErrForeign is returned for a sound sidecar of another chunk.
+var ErrForeign = errors.New("sidecar belongs to another chunk")
+
+const (
+	magic   = "LSSC"
+	version = 1
+	// frontSize is what stands before the directory: magic, version, length of the directory.
+	frontSize = 4 + 1 + 4
+	// rowSize is the least size of a block's row.
+	rowSize = 8 + 3*4
+	// maxEntries is the most entries of a block that are believed; it is that of package chunk.
+	maxEntries = 256 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Place says where a block stands in the chunk object, and what the chunk's table of blocks says about it.
+type Place struct {
+	// Offset and Length are those of the compressed block in the object.
+	Offset, Length int
+	// Sum is the block's CRC-32C.
+	Sum uint32
+	// Size is the uncompressed size as the chunk counts it.
+	Size int
+}
+
+// Object is a sidecar: what is known of a chunk and its blocks. It is immutable and safe for concurrent use.
+type Object struct {
+	// Ref is the chunk's.
+	Ref model.ChunkRef
+	// Size is that of the chunk object.
+	Size int
+	// Version and Encoding are those of the chunk's payload.
+	Version, Encoding byte
+	// SymbolsOffset and SymbolsLength say where the chunk's symbols stand, with their checksum; a length of 0 is none.
+	SymbolsOffset, SymbolsLength int
+	// Places and Blocks have an element for each block of the chunk, in its order.
+	Places []Place
+	Blocks []Block
+}
+
+// Append writes the object: front, directory and their checksum, the columns of all blocks, the filters of all blocks.
+func (o *Object) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = append(append(dst, magic...), version, 0, 0, 0, 0)
+	dst = appendSection(dst, []byte(o.Ref.Tenant))
+	dst = binary.BigEndian.AppendUint64(dst, o.Ref.Fingerprint)
+	dst = binary.AppendVarint(dst, o.Ref.From)
+	dst = binary.AppendVarint(dst, o.Ref.Through)
+	dst = binary.BigEndian.AppendUint32(dst, o.Ref.Checksum)
+	dst = binary.AppendUvarint(dst, uint64(o.Size))
+	dst = append(dst, o.Version, o.Encoding)
+	dst = binary.AppendUvarint(dst, uint64(o.SymbolsOffset))
+	dst = binary.AppendUvarint(dst, uint64(o.SymbolsLength))
+	dst = binary.AppendUvarint(dst, uint64(len(o.Blocks)))
+	for i := range o.Blocks {
+		dst = appendRow(dst, &o.Places[i], &o.Blocks[i])
+	}
+	binary.BigEndian.PutUint32(dst[start+5:], uint32(len(dst)-start-frontSize))
+	dst = binary.BigEndian.AppendUint32(dst, sumOf(dst[start:]))
+	for i := range o.Blocks {
+		dst = append(dst, o.Blocks[i].columns...)
+	}
+	for i := range o.Blocks {
+		dst = append(dst, o.Blocks[i].filter...)
+	}
+	return dst
+}
+
+func appendRow(dst []byte, p *Place, b *Block) []byte {
+	dst = binary.AppendVarint(dst, b.MinTime)
+	dst = binary.AppendUvarint(dst, uint64(b.MaxTime-b.MinTime))
+	for _, n := range []int{b.Entries, int(b.LineBytes), int(b.MetaBytes), p.Offset, p.Length, p.Size} {
+		dst = binary.AppendUvarint(dst, uint64(n))
+	}
+	dst = binary.BigEndian.AppendUint32(dst, p.Sum)
+	dst = binary.AppendUvarint(dst, uint64(len(b.columns)))
+	dst = binary.BigEndian.AppendUint32(dst, sumOf(b.columns))
+	dst = binary.AppendUvarint(dst, uint64(len(b.filter)))
+	return binary.BigEndian.AppendUint32(dst, sumOf(b.filter))
+}
+
+// Layout says where the parts of a sidecar end. A reader that has the beginning of one learns from it how much more it wants.
+type Layout struct {
+	// Directory is the end of the directory, Columns that of the columns behind it, Filters that of all.
+	Directory, Columns, Filters int
+}
+
+// rowSums are the lengths and checksums of a block's parts.
+type rowSums struct {
+	columns, filter       int
+	columnsSum, filterSum uint32
+}
+
+// Open decodes the sidecar of a chunk from its beginning. data must reach behind the directory, else a *ShortError says how much
+// there must be. Blocks have the columns and the filters that lie within data. The object points into data, which must not change.
+func Open(data []byte, ref model.ChunkRef) (*Object, Layout, error) {
+	var l Layout
+	if len(data) < frontSize {
+		return nil, l, &ShortError{Need: frontSize}
+	}
+	if string(data[:4]) != magic || data[4] != version {
+		return nil, l, fmt.Errorf("%w: it begins with %q", ErrCorrupt, data[:5])
+	}
+	length := binary.BigEndian.Uint32(data[5:])
+	if length > math.MaxInt32 {
+		return nil, l, fmt.Errorf("%w: directory of %d bytes", ErrCorrupt, length)
+	}
+	l.Directory = frontSize + int(length) + 4
+	if len(data) < l.Directory {
+		return nil, l, &ShortError{Need: l.Directory}
+	}
+	front := data[:l.Directory-4]
+	if sumOf(front) != binary.BigEndian.Uint32(data[l.Directory-4:]) {
+		return nil, l, fmt.Errorf("%w: checksum of the directory", ErrCorrupt)
+	}
+	r := reader{rest: front[frontSize:]}
+	o := &Object{}
+	r.head(o)
+	if !r.bad && o.Ref != ref {
+		return nil, l, fmt.Errorf("%w: %s/%x/%x:%x:%x", ErrForeign, o.Ref.Tenant, o.Ref.Fingerprint, o.Ref.From, o.Ref.Through, o.Ref.Checksum)
+	}
+	sums := r.rows(o)
+	if r.bad || len(r.rest) > 0 {
+		return nil, l, fmt.Errorf("%w: bad directory", ErrCorrupt)
+	}
+	return o, l, o.attach(data, sums, &l)
+}
+
+// ShortError is returned by Open if the directory does not end within the data.
+type ShortError struct {
+	// Need is how many bytes there must be at least.
+	Need int
+}
+
+// Error implements error.
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("sidecar is cut off: %d bytes are needed", e.Need)
+}
+
+// attach gives the blocks their columns and filters, as far as data has them.
+func (o *Object) attach(data []byte, sums []rowSums, l *Layout) error {
+	at := l.Directory
+	take := func(n int, sum uint32) ([]byte, error) {
+		from := at
+		if n > math.MaxInt32-at {
+			return nil, fmt.Errorf("%w: parts of %d bytes", ErrCorrupt, n)
+		}
+		if at += n; at > len(data) || n == 0 {
+			return nil, nil
+		}
+		part := data[from:at:at]
+		if sumOf(part) != sum {
+			return nil, fmt.Errorf("%w: checksum at byte %d", ErrCorrupt, from)
+		}
+		return part, nil
+	}
+	for i := range sums {
+		part, err := take(sums[i].columns, sums[i].columnsSum)
+		if err != nil {
+			return err
+		}
+		o.Blocks[i].columns = part
+	}
+	l.Columns = at
+	for i := range sums {
+		part, err := take(sums[i].filter, sums[i].filterSum)
+		if err != nil {
+			return err
+		}
+		if len(part) > 0 && !filter(part).valid() {
+			return fmt.Errorf("%w: bad filter of block %d", ErrCorrupt, i)
+		}
+		o.Blocks[i].filter = part
+	}
+	l.Filters = at
+	return nil
+}
+
+// reader takes numbers from the front of a directory and remembers whether one was bad.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	return v * uint64(r.skip(n))
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	return v * int64(r.skip(n))
+}
+
+// skip goes n bytes on and returns 1, or 0 if they are not there.
+func (r *reader) skip(n int) int {
+	if n <= 0 || n > len(r.rest) {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return 1
+}
+
+// size reads a number of at most the given size.
+func (r *reader) size(most uint64) int {
+	v := r.uvarint()
+	if v > most {
+		r.bad = true
+		return 0
+	}
+	return int(v)
+}
+
+func (r *reader) bytes(n int) []byte {
+	b := r.rest
+	if r.skip(n) == 0 {
+		return make([]byte, n)
+	}
+	return b[:n]
+}
+
+func (r *reader) head(o *Object) {
+	tenant, rest, ok := cutSection(r.rest)
+	if !ok {
+		r.bad = true
+		return
+	}
+	r.rest = rest
+	o.Ref.Tenant = string(tenant)
+	o.Ref.Fingerprint = binary.BigEndian.Uint64(r.bytes(8))
+	o.Ref.From, o.Ref.Through = r.varint(), r.varint()
+	o.Ref.Checksum = binary.BigEndian.Uint32(r.bytes(4))
+	o.Size = r.size(math.MaxUint32)
+	o.Version, o.Encoding = r.bytes(1)[0], r.bytes(1)[0]
+	o.SymbolsOffset, o.SymbolsLength = r.size(math.MaxUint32), r.size(math.MaxUint32)
+	if o.SymbolsOffset+o.SymbolsLength > o.Size {
+		r.bad = true
+	}
+}
+
+func (r *reader) rows(o *Object) []rowSums {
+	count := r.uvarint()
+	if r.bad || count > uint64(len(r.rest)/rowSize) {
+		r.bad = true
+		return nil
+	}
+	o.Places, o.Blocks = make([]Place, count), make([]Block, count)
+	sums := make([]rowSums, count)
+	for i := range sums {
+		p, b := &o.Places[i], &o.Blocks[i]
+		b.MinTime = r.varint()
+		span := r.uvarint()
+		b.MaxTime = b.MinTime + int64(span)
+		b.Entries = r.size(maxEntries)
+		b.LineBytes, b.MetaBytes = int64(r.size(math.MaxInt64)), int64(r.size(math.MaxInt64))
+		p.Offset, p.Length, p.Size = r.size(math.MaxUint32), r.size(math.MaxUint32), r.size(math.MaxUint32)
+		p.Sum = binary.BigEndian.Uint32(r.bytes(4))
+		sums[i].columns = r.size(math.MaxInt32)
+		sums[i].columnsSum = binary.BigEndian.Uint32(r.bytes(4))
+		sums[i].filter = r.size(math.MaxInt32)
+		sums[i].filterSum = binary.BigEndian.Uint32(r.bytes(4))
+		if b.MaxTime < b.MinTime || p.Offset+p.Length > o.Size {
+			r.bad = true
+		}
+	}
+	return sums
+}
+
+func sumOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
