@@ -82,6 +82,8 @@ type Deps struct {
 	WriteValues func(w io.Writer, v any) error
 	// Ring returns the members of the ring.
 	Ring func() []RingMember
+	// Ruler answers what is asked of rules; nil serves none of it.
+	Ruler Ruler
 	// Patterns returns the templates of lines; nil if they are not mined.
 	Patterns func(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) ([]patterns.Pattern, error)
 	// Deletes keeps delete requests; nil if there is nobody to process them, then their routes are not there either.
@@ -116,6 +118,7 @@ func New(cfg Config, deps Deps) *API {
 	a.tails, a.closeTails = context.WithCancel(context.Background())
 	a.writeRoutes()
 	a.readRoutes()
+	a.ruleRoutes()
 	a.operationRoutes()
 	a.deleteRoutes()
 	return a
@@ -128,7 +131,7 @@ func (a *API) Handler() http.Handler { return a }
 // a GET.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(a.cfg.PathPrefix, "/"))
-	if !ok || strings.Contains(path, "//") {
+	if !ok || strings.Contains(r.URL.EscapedPath(), "//") {
 		http.NotFound(w, r)
 		return
 	}
@@ -203,7 +206,7 @@ func (a *API) operationRoutes() {
 	a.openRoute("/flush", a.flush, http.MethodGet, http.MethodPost)
 	a.openRoute("/ingester/prepare_shutdown", a.prepareShutdown, http.MethodGet, http.MethodPost, http.MethodDelete)
 	for path, name := range map[string]string{
-		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers",
+		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers", "/ruler/ring": "Rulers",
 	} {
 		a.openRoute(path, a.ring(name), http.MethodGet)
 	}

@@ -22,8 +22,10 @@ import (
 	"logstore/pkg/logql"
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
+	"logstore/pkg/remotewrite"
 	"logstore/pkg/ring"
 	"logstore/pkg/rpc"
+	"logstore/pkg/ruler"
 	"logstore/pkg/schema"
 	"logstore/pkg/shipper"
 	"logstore/pkg/store"
@@ -52,6 +54,9 @@ type App struct {
 	ingester    *ingester.Ingester
 	distributor *distributor.Distributor
 	querier     *querier.Querier
+	notifiers   *notifiers
+	remote      *remotewrite.Writers
+	ruler       *ruler.Ruler
 	patterns    *patterns.Store
 	api         *api.API
 
@@ -78,6 +83,8 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		{"ingester", a.newIngester},
 		{"distributor", a.newDistributor},
 		{"querier", a.newQuerier},
+		{"remote write", a.newRemoteWrite},
+		{"ruler", a.newRuler},
 		{"patterns", a.newPatterns},
 		{"server", a.newAPI},
 	} {
@@ -156,13 +163,17 @@ func (a *App) newAPI() error {
 	if a.patterns != nil {
 		find = a.findPatterns
 	}
+	var rules api.Ruler
+	if a.cfg.Ruler.EnableAPI {
+		rules = rulerAPI{Ruler: a.ruler, app: a}
+	}
 	a.api = api.New(api.Config{
 		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
 		CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
-		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find,
+		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find, Ruler: rules,
 		Deletes: a.deletesAPI(), Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
@@ -225,6 +236,9 @@ func (a *App) Run(ctx context.Context) error {
 	parts.start("deletes", a.runDeletes)
 	parts.start("shipper", a.shipper.Run)
 	parts.start("ingester", a.ingester.Run)
+	parts.start("notifier", a.notifiers.run)
+	parts.start("remote write", a.runRemoteWrite)
+	parts.start("ruler", a.runRuler)
 	parts.start("patterns", a.runPatterns)
 	parts.start("rpc", func(ctx context.Context) error { return a.rpcServer.Serve(ctx, calls) })
 	parts.start("server", srv.run)
@@ -238,7 +252,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "patterns", "ingester", "shipper", "rpc", "peers", "deletes", "caches", "limits")
+	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "rpc", "peers", "deletes", "caches", "limits")
 	a.buckets.close()
 	if err == nil {
 		a.logger.Info("logstore stopped")

@@ -43,6 +43,20 @@ func (b *buckets) get(name string) (objstore.Bucket, config.ObjectStore, error) 
 	return bucket, where, nil
 }
 
+// getRules returns the bucket of the rules.
+func (b *buckets) getRules(where config.ObjectStore) (objstore.Bucket, error) {
+	const name = "rules"
+	if bucket := b.open[name]; bucket != nil {
+		return bucket, nil
+	}
+	bucket, err := b.build(name, where)
+	if err != nil {
+		return nil, err
+	}
+	b.open[name] = objstore.Prefixed(bucket, where.Prefix)
+	return b.open[name], nil
+}
+
 func (b *buckets) build(name string, where config.ObjectStore) (objstore.Bucket, error) {
 	reg := prometheus.WrapRegistererWith(prometheus.Labels{"object_store": name}, b.reg)
 	if where.Kind == config.KindS3 {

@@ -176,6 +176,15 @@ func (l *Log) Repairs() []Damage { return l.repairs }
 // TruncateBefore of segments that it has yet to read.
 func (l *Log) Reader() *Reader { return newReader(l.fs, l.cfg.Dir, l.old) }
 
+// ReaderFrom reads the records of the segments from seg on that are complete, which are those below Segment, for callers that
+// have no Append under way. After Cut that is all that was appended.
+func (l *Log) ReaderFrom(seg uint64) *Reader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	complete := slices.DeleteFunc(slices.Clone(l.segments), func(s segment) bool { return s.number < seg || s.number >= l.next })
+	return newReader(l.fs, l.cfg.Dir, complete)
+}
+
 // Segment returns the segment that a record would go to now.
 func (l *Log) Segment() uint64 {
 	l.mu.Lock()
