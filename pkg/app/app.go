@@ -111,9 +111,12 @@ func (a *App) newIngester() error {
 		return err
 	}
 	a.ingester, err = ingester.New(cfg, ingester.Deps{
-		Store: a.store, Limits: a.limits, Periods: a.periods,
+		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams,
 		Registry: a.registry, Log: a.logger.With("component", "ingester"),
 	})
+	if err == nil {
+		a.serveMembers()
+	}
 	return err
 }
 
@@ -127,8 +130,16 @@ func (a *App) newDistributor() error {
 	if configs := a.cfg.Schema.Configs; len(configs) > 0 {
 		cfg.Oldest = configs[0].From
 	}
+	deps := distributor.Deps{
+		Limits: a.limits, Members: a.ring, Ingester: a.ingester, ID: a.ring.Self().ID,
+		Registerer: a.registry, Log: a.logger.With("component", "distributor"),
+	}
+	if a.clustered() {
+		cfg.ReplicationFactor, cfg.RemoteTimeout = a.replicationFactor(), a.cfg.IngesterClient.RemoteTimeout
+		deps.Ring, deps.Peers = a.ring, a.peers
+	}
 	var err error
-	a.distributor, err = distributor.New(cfg, a.limits, a.ring, a.ingester, a.registry, a.logger.With("component", "distributor"))
+	a.distributor, err = distributor.New(cfg, deps)
 	return err
 }
 
@@ -139,7 +150,7 @@ func (a *App) newQuerier() error {
 	cfg.MaxConcurrent = parallelism(a.cfg.Querier.MaxConcurrent)
 	cfg.TailMaxDuration = a.cfg.Querier.TailMaxDuration
 	cfg.LogLongerThan = a.cfg.Frontend.LogQueriesLongerThan
-	sources := []logql.Source{a.ingester, a.store}
+	sources := []logql.Source{a.recentLogs(), a.store}
 	switch {
 	case a.cfg.Querier.QueryStoreOnly:
 		sources = sources[1:]

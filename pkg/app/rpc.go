@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,9 +9,16 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"logstore/pkg/config"
+	"logstore/pkg/logql"
+	"logstore/pkg/querier"
+	"logstore/pkg/ring"
 	"logstore/pkg/rpc"
+	"logstore/pkg/schema"
+	"logstore/pkg/store"
 )
 
 // rpcConfig says how members call each other.
@@ -97,4 +105,64 @@ func (a *App) memberAddrs() []string {
 		}
 	}
 	return out
+}
+
+// clustered tells whether the process may be one of several members.
+func (a *App) clustered() bool {
+	return a.cfg.Ingester.Lifecycler.Ring.KVStore.Store == config.RingMemberlist
+}
+
+// replicationFactor is the number of members that are to have each stream.
+func (a *App) replicationFactor() int {
+	if !a.clustered() {
+		return 1
+	}
+	return max(1, a.cfg.Ingester.Lifecycler.Ring.ReplicationFactor)
+}
+
+// recentLogs returns what members have that the bucket does not show yet: those of all members, if there are several.
+func (a *App) recentLogs() logql.Source {
+	if !a.clustered() {
+		return a.ingester
+	}
+	return querier.NewMembers(querier.MembersDeps{
+		Readable: a.ring.Readable, Own: a.ingester, ReplicationFactor: a.replicationFactor(),
+		Remote: func(m ring.Member) logql.Source { return a.peers.Source(m.Addr, a.store.Piece) },
+		Logger: a.logger.With("component", "querier"), Registerer: a.registry,
+	})
+}
+
+// serveMembers answers what other members ask of this one.
+func (a *App) serveMembers() {
+	a.rpcServer.HandlePush(a.ingester.Push)
+	// Memory comes first: what is flushed meanwhile is then in the own index.
+	a.rpcServer.HandleSource(querier.Union(a.ingester, a.store.Over(map[string]store.Index{schema.StoreBoltDB: a.shipper.Own()})))
+	a.rpcServer.Handle(indexChanged, func(context.Context, []byte) ([]byte, error) {
+		a.shipper.Refresh()
+		return nil, nil
+	})
+}
+
+// indexChanged is the call that says that a member has uploaded index files.
+const indexChanged = "index-changed"
+
+// tellIndexChanged lets the other members look for index files that this one has uploaded.
+func (a *App) tellIndexChanged() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, addr := range a.memberAddrs() {
+		wg.Go(func() {
+			if _, err := a.peers.Call(ctx, addr, indexChanged, nil); err != nil {
+				a.logger.Debug("cannot tell a member of new index files; it finds them at its next look", "member", addr, "err", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// localStreams is the part of a tenant's streams in the whole cluster that may be on this member.
+func (a *App) localStreams(global int) int {
+	members := a.ring.Healthy()
+	return (global*min(a.replicationFactor(), members) + members - 1) / members
 }

@@ -52,7 +52,7 @@ func (a *App) newStorage() error {
 		}
 	}
 	a.shipper, err = shipper.New(a.shipperConfig(), shipper.Deps{
-		Periods: ps, Bucket: func(i int) objstore.Bucket { return index[i] },
+		Periods: ps, Bucket: func(i int) objstore.Bucket { return index[i] }, Uploaded: a.tellIndexChanged,
 		Logger: a.logger.With("component", "shipper"), Registerer: a.registry,
 	})
 	if err != nil {

@@ -13,6 +13,10 @@ type Config struct {
 	CachedStreamAge time.Duration
 	// Oldest is the beginning of the first schema period: there is no place for entries before it. The zero time: all have one.
 	Oldest time.Time
+	// ReplicationFactor is the number of copies of a stream, on different members.
+	ReplicationFactor int
+	// RemoteTimeout (ingester_client.remote_timeout) bounds a push to another member.
+	RemoteTimeout time.Duration
 }
 
 // DefaultConfig returns Loki's defaults, and a cache for as many streams as a big tenant has on one member.
@@ -20,6 +24,9 @@ func DefaultConfig() Config {
 	return Config{
 		CachedStreams:   150_000,
 		CachedStreamAge: 30 * time.Minute,
+
+		ReplicationFactor: 1,
+		RemoteTimeout:     5 * time.Second,
 	}
 }
 
@@ -28,6 +35,10 @@ func (c Config) Validate() error {
 	switch {
 	case c.CachedStreams < 1:
 		return errors.New("the number of cached streams must be positive")
+	case c.ReplicationFactor < 1:
+		return errors.New("the replication factor must be positive")
+	case c.RemoteTimeout <= 0:
+		return errors.New("the time-out of pushes to other members must be positive")
 	case c.CachedStreamAge <= 0:
 		return errors.New("the age of cached streams must be positive")
 	}

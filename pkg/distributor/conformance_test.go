@@ -83,7 +83,9 @@ func newTestDistributor(t testing.TB, lim limits.Limits) (*Distributor, *memory,
 	require.NoError(t, err)
 	m := &memory{streams: map[string][]entry{}}
 	reg := prometheus.NewRegistry()
-	d, err := New(DefaultConfig(), overrides, oneMember{}, m, reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	d, err := New(DefaultConfig(), Deps{
+		Limits: overrides, Members: oneMember{}, Ingester: m, Registerer: reg, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
 	require.NoError(t, err)
 	return d, m, overrides, reg
 }

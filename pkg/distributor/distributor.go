@@ -41,22 +41,43 @@ type Distributor struct {
 	tenants  tenants
 }
 
-// New returns a distributor that hands good streams to ingester.
-func New(cfg Config, lim *limits.Overrides, members Members, ingester Ingester, reg prometheus.Registerer, log *slog.Logger) (*Distributor, error) {
+// Deps are what a distributor works with.
+type Deps struct {
+	Limits  *limits.Overrides
+	Members Members
+	// Ingester is the own one, ID its name in metrics.
+	Ingester Ingester
+	ID       string
+	// Ring and Peers are those of a member among others; nil: the own ingester takes everything.
+	Ring       Ring
+	Peers      Peers
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
+}
+
+// New returns a distributor that hands good streams to the ingesters.
+func New(cfg Config, deps Deps) (*Distributor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("distributor: %w", err)
 	}
-	return &Distributor{
+	d := &Distributor{
 		cfg:      cfg,
-		limits:   lim,
-		members:  members,
-		ingester: ingester,
-		metrics:  newMetrics(reg),
-		log:      log,
+		limits:   deps.Limits,
+		members:  deps.Members,
+		metrics:  newMetrics(deps.Registerer),
+		log:      deps.Log,
 		schema:   cfg.schema(),
 		checkers: sync.Pool{New: func() any { return new(checker) }},
 		tenants:  tenants{byID: map[string]*tenantState{}},
-	}, nil
+	}
+	d.ingester = &single{Ingester: deps.Ingester, id: deps.ID, metrics: d.metrics}
+	if deps.Ring != nil {
+		d.ingester = &replicas{
+			factor: cfg.ReplicationFactor, timeout: cfg.RemoteTimeout, ring: deps.Ring, peers: deps.Peers, local: deps.Ingester,
+			metrics: d.metrics, log: deps.Log,
+		}
+	}
+	return d, nil
 }
 
 // Push checks a request of the context's tenant and stores what is good of it. The request is changed and stays the
@@ -124,7 +145,6 @@ func (d *Distributor) refuseAll(t *tenantState, c *checker, now time.Time) (bool
 
 // store hands the good streams to the ingester and merges what it refuses with what was refused before.
 func (d *Distributor) store(ctx context.Context, t *tenantState, c *checker) error {
-	d.metrics.appends.Inc()
 	err := d.ingester.Push(ctx, t.id, c.streams)
 	var refused *wire.RefusedError
 	switch {
@@ -136,7 +156,6 @@ func (d *Distributor) store(ctx context.Context, t *tenantState, c *checker) err
 		}
 		c.problems.refused(refused, t.id)
 	default:
-		d.metrics.appendFailures.Inc()
 		d.log.WarnContext(ctx, "push not stored", "tenant", t.id, "streams", len(c.streams), "lines", c.keptLines, "err", err)
 		return ingesterError(ctx, err)
 	}

@@ -27,7 +27,8 @@ type metrics struct {
 	bytes, lines                     *prometheus.CounterVec
 	discarded, discardedBytes        *prometheus.CounterVec
 	mutated, mutatedBytes            *prometheus.CounterVec
-	appends, appendFailures          prometheus.Counter
+	appends, appendFailures          *prometheus.CounterVec
+	degraded, hedged                 prometheus.Counter
 	cachedStreamHits, parsedLabelSet prometheus.Counter
 }
 
@@ -39,6 +40,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	perReason := func(name, help string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"reason", "tenant"})
 	}
+	perIngester := func(name, help string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"ingester"})
+	}
 	count := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -49,10 +53,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		discardedBytes:   perReason("loki_discarded_bytes_total", "Bytes of the lines and structured metadata of refused entries."),
 		mutated:          perReason("loki_mutated_samples_total", "Entries that were changed to fit a limit."),
 		mutatedBytes:     perReason("loki_mutated_bytes_total", "Bytes that were cut from entries to fit a limit."),
-		appends:          count("loki_distributor_ingester_appends_total", "Pushes handed to ingesters."),
-		appendFailures:   count("loki_distributor_ingester_append_failures_total", "Pushes that an ingester failed to store."),
+		appends:          perIngester("loki_distributor_ingester_appends_total", "Pushes handed to ingesters."),
+		appendFailures:   perIngester("loki_distributor_ingester_append_failures_total", "Pushes that an ingester failed to store."),
+		degraded:         count("logstore_distributor_degraded_writes_total", "Streams of pushes that were stored in fewer copies than the replication factor says."),
+		hedged:           count("logstore_distributor_hedged_writes_total", "Calls of ingesters that took so long that the next one was called as well."),
 		cachedStreamHits: count("logstore_distributor_stream_cache_hits_total", "Streams of pushes whose label set was known."),
 		parsedLabelSet:   count("logstore_distributor_stream_cache_misses_total", "Streams of pushes whose label set had to be parsed."),
+	}
+}
+
+// append counts a push handed to an ingester.
+func (m *metrics) append(ingester string, stored bool) {
+	m.appends.WithLabelValues(ingester).Inc()
+	if !stored {
+		m.appendFailures.WithLabelValues(ingester).Inc()
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"unsafe"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -26,7 +25,7 @@ const (
 )
 
 // runSize is the size at which a run is ended: a block may exceed its size by about that much.
-const runSize = 64 << 10
+const runSize = wire.RunSize
 
 // errRecord is wrapped by every error of reading a record.
 var errRecord = errors.New("corrupt record")
@@ -91,20 +90,18 @@ type run struct {
 // scan finds entries, oldest and newest of a run that was read.
 func (r *run) scan(data []byte) error {
 	r.entries, r.oldest, r.newest = 0, 1<<63-1, -1<<63
+	var pairs []model.Pair
 	for len(data) > 0 {
-		ts, _, rest, err := chunk.ReadEntry(data)
+		var ts int64
+		var rest []byte
+		var err error
+		if r.kind == runRich {
+			ts, _, pairs, rest, err = chunk.ReadRichEntry(data, pairs[:0])
+		} else {
+			ts, _, rest, err = chunk.ReadEntry(data)
+		}
 		if err != nil {
 			return err
-		}
-		if r.kind == runRich {
-			d := decoder{b: rest}
-			for n := 2 * d.uvarint(); n > 0 && d.err == nil; n-- {
-				d.str()
-			}
-			if d.err != nil {
-				return d.err
-			}
-			rest = d.b
 		}
 		r.entries++
 		r.oldest, r.newest = min(r.oldest, ts), max(r.newest, ts)
@@ -136,25 +133,39 @@ func (e *runEncoder) addLocked(s *stream, entry *wire.PushEntry) {
 		}
 	}
 	if !e.open {
-		s.lastSeq++
-		e.buf = append(e.buf, kind)
-		e.buf = binary.AppendUvarint(e.buf, s.id)
-		e.buf = binary.AppendUvarint(e.buf, s.lastSeq)
-		e.buf = append(e.buf, 0, 0, 0, 0)
-		e.runs = append(e.runs, run{seq: s.lastSeq, kind: kind, lo: len(e.buf), oldest: entry.Timestamp, newest: entry.Timestamp})
-		e.open = true
+		e.beginLocked(s, kind, entry.Timestamp, entry.Timestamp)
 	}
-	e.buf = chunk.AppendEntry(e.buf, entry.Timestamp, entry.Line)
 	if kind == runRich {
-		e.buf = binary.AppendUvarint(e.buf, uint64(len(entry.Metadata)))
-		for i := range entry.Metadata {
-			e.buf = appendString(e.buf, entry.Metadata[i].Name)
-			e.buf = appendString(e.buf, entry.Metadata[i].Value)
-		}
+		e.buf = chunk.AppendRichEntry(e.buf, entry.Timestamp, entry.Line, entry.Metadata)
+	} else {
+		e.buf = chunk.AppendEntry(e.buf, entry.Timestamp, entry.Line)
 	}
 	r := &e.runs[len(e.runs)-1]
 	r.entries++
 	r.oldest, r.newest = min(r.oldest, entry.Timestamp), max(r.newest, entry.Timestamp)
+}
+
+// beginLocked opens a run under the next number of the stream.
+func (e *runEncoder) beginLocked(s *stream, kind byte, oldest, newest int64) {
+	s.lastSeq++
+	e.buf = append(e.buf, kind)
+	e.buf = binary.AppendUvarint(e.buf, s.id)
+	e.buf = binary.AppendUvarint(e.buf, s.lastSeq)
+	e.buf = append(e.buf, 0, 0, 0, 0)
+	e.runs = append(e.runs, run{seq: s.lastSeq, kind: kind, lo: len(e.buf), oldest: oldest, newest: newest})
+	e.open = true
+}
+
+// addRunLocked appends a run that came encoded.
+func (e *runEncoder) addRunLocked(s *stream, in *wire.Run) {
+	kind := runPlain
+	if in.Rich {
+		kind = runRich
+	}
+	e.beginLocked(s, kind, in.Oldest, in.Newest)
+	e.runs[len(e.runs)-1].entries = in.Entries
+	e.buf = append(e.buf, in.Data...)
+	e.end()
 }
 
 // end closes the run that is open.
@@ -174,29 +185,18 @@ func appendRun(b *chunk.Builder, kind byte, data []byte, pairs *[]model.Pair) er
 		return b.AppendEncoded(data)
 	}
 	for len(data) > 0 {
-		ts, line, rest, err := chunk.ReadEntry(data)
+		ts, line, all, rest, err := chunk.ReadRichEntry(data, (*pairs)[:0])
+		*pairs = all
 		if err != nil {
 			return err
 		}
-		d := decoder{b: rest}
-		n := d.uvarint()
-		*pairs = (*pairs)[:0]
-		for ; n > 0 && d.err == nil; n-- {
-			*pairs = append(*pairs, model.Pair{Name: borrow(d.str()), Value: borrow(d.str())})
-		}
-		if d.err != nil {
-			return d.err
-		}
-		if err := b.Append(ts, line, *pairs); err != nil {
+		if err := b.Append(ts, line, all); err != nil {
 			return err
 		}
-		data = d.b
+		data = rest
 	}
 	return nil
 }
-
-// borrow makes a string of bytes that outlive its use.
-func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // readPush calls define for each definition and then take for each run of a push record (without its type).
 // The bytes are those of the record.

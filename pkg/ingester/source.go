@@ -21,6 +21,7 @@ type pieceView struct {
 	p           *piece
 	key         string
 	first, last int64
+	size        int
 }
 
 // Key is set once the chunk's object is known.
@@ -28,6 +29,9 @@ func (v *pieceView) Key() string { return v.key }
 
 // Bounds are those of the entries at the time of the Select.
 func (v *pieceView) Bounds() (first, last int64) { return v.first, v.last }
+
+// Size is about how many bytes the entries take.
+func (v *pieceView) Size() int { return v.size }
 
 // Open returns the piece as it is now. Lines of blocks are not copied; those of a small piece are.
 func (v *pieceView) Open(ctx context.Context) (*chunk.Chunk, error) {
@@ -83,7 +87,7 @@ func (i *Ingester) views(s *stream, sel logql.Selection) []logql.Piece {
 	var out []logql.Piece
 	add := func(p *piece) {
 		if sel.Interval.Overlaps(p.first, p.last) {
-			out = append(out, &pieceView{i: i, p: p, key: p.key, first: p.first, last: p.last})
+			out = append(out, &pieceView{i: i, p: p, key: p.key, first: p.first, last: p.last, size: p.size})
 		}
 	}
 	for _, p := range s.closed {

@@ -131,6 +131,12 @@ func (s *stream) encodeLocked(enc *runEncoder, in *wire.Stream, index int, lim *
 	if r := s.checkRateLocked(in, index, lim, now); r != nil {
 		return []wire.Refusal{*r}
 	}
+	if s.takesRunsLocked(in, lim, window) {
+		for i := range in.Runs {
+			enc.addRunLocked(s, &in.Runs[i])
+		}
+		return nil
+	}
 	var behind, disorder *wire.Refusal
 	newest := s.newest
 	for i := range in.Entries {
@@ -161,6 +167,21 @@ func (s *stream) encodeLocked(enc *runEncoder, in *wire.Stream, index int, lim *
 	return refusals
 }
 
+// takesRunsLocked reports whether the stream came encoded and none of its entries is refused for its time.
+func (s *stream) takesRunsLocked(in *wire.Stream, lim *limits.Limits, window time.Duration) bool {
+	if !lim.UnorderedWrites || len(in.Runs) == 0 {
+		return false
+	}
+	newest := s.newest
+	for i := range in.Runs {
+		newest = max(newest, in.Runs[i].Newest)
+		if in.Runs[i].Oldest < newest-int64(window) {
+			return false
+		}
+	}
+	return true
+}
+
 func refuse(r *wire.Refusal, kind wire.RefusalKind, in *wire.Stream, index int, e *wire.PushEntry, oldest int64) *wire.Refusal {
 	if r == nil {
 		r = &wire.Refusal{Stream: index, Kind: kind, Labels: in.Text, Total: len(in.Entries)}
@@ -178,11 +199,7 @@ func (s *stream) checkRateLocked(in *wire.Stream, index int, lim *limits.Limits,
 	if lim.PerStreamRateLimit <= 0 {
 		return nil
 	}
-	size := 0
-	for i := range in.Entries {
-		size += in.Entries[i].Size()
-	}
-	if s.rate.take(size, lim.PerStreamRateLimit, lim.PerStreamRateLimitBurst, now) {
+	if s.rate.take(sizeOf(in), lim.PerStreamRateLimit, lim.PerStreamRateLimitBurst, now) {
 		return nil
 	}
 	var r *wire.Refusal
@@ -193,6 +210,21 @@ func (s *stream) checkRateLocked(in *wire.Stream, index int, lim *limits.Limits,
 		r.Limit = lim.PerStreamRateLimit
 	}
 	return r
+}
+
+// sizeOf returns the sum of the entries' sizes.
+func sizeOf(in *wire.Stream) int {
+	size := 0
+	if len(in.Runs) > 0 {
+		for i := range in.Runs {
+			size += in.Runs[i].Size
+		}
+		return size
+	}
+	for i := range in.Entries {
+		size += in.Entries[i].Size()
+	}
+	return size
 }
 
 // bucket is a token bucket that is full at first.

@@ -107,8 +107,10 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	if q.cfg.AlignStep {
 		align(&p)
 	}
+	// Other members keep what a query may still ask of them until its context ends.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if lim.QueryTimeout > 0 {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 		defer cancel()
 	}

@@ -13,6 +13,9 @@ import (
 // union is several sources as one. The order matters: see the package comment.
 type union []logql.Source
 
+// Union joins sources, those first that hold the newest entries.
+func Union(sources ...logql.Source) logql.Source { return union(sources) }
+
 // Select asks one source after the other and joins the pieces of equal label sets. A piece whose key was already seen in
 // its stream is dropped here, so that a chunk that is in memory is not fetched from the bucket.
 func (u union) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
@@ -60,15 +63,18 @@ func find(all []logql.Stream, candidates []int, lbs labels.Labels) int {
 }
 
 func joinPieces(have, more []logql.Piece) []logql.Piece {
-	keys := make(map[string]struct{}, len(have))
+	keys := make(map[string]logql.Piece, len(have))
 	for _, p := range have {
 		if k := p.Key(); k != "" {
-			keys[k] = struct{}{}
+			keys[k] = p
 		}
 	}
 	for _, p := range more {
 		if k := p.Key(); k != "" {
-			if _, ok := keys[k]; ok {
+			if same, ok := keys[k]; ok {
+				if several, ok := same.(interface{ AddOther(logql.Piece) }); ok {
+					several.AddOther(p)
+				}
 				continue
 			}
 		}

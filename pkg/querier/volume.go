@@ -209,8 +209,10 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 	if err := checkInterval(&r.Interval, lim, q.now()); err != nil {
 		return err
 	}
+	// Other members keep what may still be asked of them until the context ends.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if lim.QueryTimeout > 0 {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 		defer cancel()
 	}

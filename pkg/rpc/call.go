@@ -23,7 +23,7 @@ func (p *Pool) Call(ctx context.Context, member, name string, req []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	return p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, laneCall, name, req) })
+	return p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, laneCall, name, req, true) })
 }
 
 // observe counts a call and takes note of a member that cannot be reached.
@@ -63,9 +63,12 @@ func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byt
 	return stream, nil
 }
 
-// exchange sends a request and waits for the one answer.
-func (p *Pool) exchange(ctx context.Context, m *peer, l lane, name string, req []byte) ([]byte, error) {
+// exchange sends a request and waits for the one answer; if bound, until the member goes down.
+func (p *Pool) exchange(ctx context.Context, m *peer, l lane, name string, req []byte, bound bool) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	if bound {
+		ctx, cancel = m.bind(ctx)
+	}
 	defer cancel() // gRPC lets go of a stream only when it ends or its context does
 	stream, err := p.open(ctx, m, l, name, req)
 	if err != nil {
@@ -110,7 +113,7 @@ func (p *Pool) Stream(ctx context.Context, member, name string, req []byte) (*Me
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := m.bind(ctx)
 	var stream grpc.ClientStream
 	if _, err := p.observe(m, name, func() ([]byte, error) {
 		var err error

@@ -10,8 +10,11 @@
 // The tenant and the deadline of the context travel with every call, and an error that the handler's side registered with
 // RegisterError is the same error on this side. Calls of the own member run the handler directly.
 //
-// A peer is down from the first call that cannot reach it, or from when its caller says that it is too slow, until it
-// answers a ping. Callers ask Available and go elsewhere; the pool itself refuses nothing.
+// A peer is down from the first call that cannot reach it, or that does not answer a ping, until it answers one. It is slow for a
+// while after its caller said that it is late. Callers ask Standing and go elsewhere; the pool itself refuses nothing.
+//
+// A push travels as FORMAT.md says: streams by their canonical label text, entries in the encoding in which chunks and the
+// write-ahead log have them, so that the receiver copies them and does not encode them anew.
 //
 // Lock order: Pool.mu, peer.mu; neither is held over I/O.
 package rpc

@@ -14,12 +14,36 @@ const pingName = "ping"
 func (p *Pool) ping(ctx context.Context, m *peer) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Client.PingTimeout)
 	defer cancel()
-	_, err := p.exchange(ctx, m, lanePush, pingName, nil)
+	_, err := p.exchange(ctx, m, lanePush, pingName, nil, false)
 	switch {
 	case err == nil:
+		m.silent.Store(0)
 		p.up(m)
-	case !errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
+	case !errors.Is(err, ErrUnreachable) && m.silent.Add(1) < maxSilent:
+		// A busy machine may miss one.
+	default:
 		p.fail(m, err)
+	}
+}
+
+// maxSilent is how many pings in a row a member may leave without an answer.
+const maxSilent = 2
+
+// bind returns a context that ends when the member goes down, so that nobody waits for one that has fallen silent. A call of one
+// that is down already is a try that is not ended.
+func (m *peer) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	m.mu.Lock()
+	alive, down := m.alive, m.down
+	m.mu.Unlock()
+	stop := func() bool { return true }
+	if !down {
+		stop = context.AfterFunc(alive, func() { cancel(ErrUnreachable) })
+	}
+	return ctx, func() {
+		stop()
+		cancel(nil)
 	}
 }
 
@@ -33,6 +57,7 @@ func (p *Pool) fail(m *peer, why error) {
 	m.mu.Lock()
 	was := m.down
 	m.down = true
+	m.kill()
 	m.mu.Unlock()
 	if !was {
 		p.metrics.downs.Inc()
@@ -44,6 +69,9 @@ func (p *Pool) up(m *peer) {
 	m.mu.Lock()
 	was := m.down
 	m.down = false
+	if was {
+		m.alive, m.kill = context.WithCancel(context.Background())
+	}
 	m.mu.Unlock()
 	if was {
 		for _, c := range m.lanes {
@@ -53,25 +81,78 @@ func (p *Pool) up(m *peer) {
 	}
 }
 
-// Available reports whether a member answered when it was last heard of. One that was never called is.
-func (p *Pool) Available(addr string) bool {
+// Standing is what is known of a member.
+type Standing uint8
+
+// The standings, the better ones first.
+const (
+	// Good members answer, as far as is known.
+	Good Standing = iota
+	// Slow members did not answer a push in time: others are better, if there are.
+	Slow
+	// Down members could not be reached, or did not answer a ping.
+	Down
+)
+
+// Standing returns that of a member. One that was never called is good.
+func (p *Pool) Standing(addr string) Standing {
 	if addr == p.self {
-		return true
+		return Good
 	}
 	p.mu.Lock()
 	m := p.peers[addr]
 	p.mu.Unlock()
-	return m == nil || !m.isDown()
+	if m == nil {
+		return Good
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.down:
+		return Down
+	case time.Now().Before(m.slowUntil):
+		return Slow
+	}
+	return Good
 }
 
-// errSlow is why a member is down that a caller gave up on.
-var errSlow = errors.New("it is too slow")
+// The bounds of how long a member is held for slow: twice as long each time, until it answers a push in time.
+const (
+	minSlow = time.Second
+	maxSlow = 30 * time.Second
+)
 
-// Slow takes note that a member does not answer in reasonable time. It is not available until it answers a ping.
-func (p *Pool) Slow(addr string) {
-	if m, err := p.peer(addr); err == nil && addr != p.self {
-		p.fail(m, errSlow)
+// Late takes note that a member did not answer a push in time, and asks it whether it lives.
+func (p *Pool) Late(addr string) {
+	m, err := p.peer(addr)
+	if err != nil || addr == p.self {
+		return
 	}
+	m.mu.Lock()
+	if now := time.Now(); now.After(m.slowUntil) {
+		m.slowHold = min(max(2*m.slowHold, minSlow), maxSlow)
+		m.slowUntil = now.Add(m.slowHold)
+		p.metrics.lates.Inc()
+	}
+	m.mu.Unlock()
+	p.check(m)
+}
+
+// check pings a member unless that is being done.
+func (p *Pool) check(m *peer) {
+	if !m.pinging.CompareAndSwap(false, true) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		m.pinging.Store(false)
+		return
+	}
+	p.pings.Go(func() {
+		defer m.pinging.Store(false)
+		p.ping(context.Background(), m)
+	})
 }
 
 // The bounds of Patience.
@@ -101,6 +182,9 @@ func (p *Pool) Patience(addr string) time.Duration {
 func (m *peer) took(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if d < maxPatience {
+		m.slowHold, m.slowUntil = 0, time.Time{}
+	}
 	if m.mean == 0 {
 		m.mean, m.deviation = float64(d), float64(d)/2
 		return

@@ -28,6 +28,7 @@ func (m *serverMetrics) observe(name string, err error, d time.Duration) {
 type poolMetrics struct {
 	duration *prometheus.HistogramVec
 	downs    prometheus.Counter
+	lates    prometheus.Counter
 }
 
 func newPoolMetrics(reg prometheus.Registerer, p *Pool) *poolMetrics {
@@ -48,6 +49,7 @@ func newPoolMetrics(reg prometheus.Registerer, p *Pool) *poolMetrics {
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "loki_ingester_client_request_duration_seconds", Help: "Time that calls of other members took.", Buckets: buckets,
 		}, []string{"operation", "status_code"}),
+		lates: f.NewCounter(prometheus.CounterOpts{Name: "logstore_rpc_peer_late_total", Help: "How often a member became slow to answer pushes."}),
 		downs: f.NewCounter(prometheus.CounterOpts{Name: "logstore_rpc_peer_failures_total", Help: "How often a member stopped to answer."}),
 	}
 }

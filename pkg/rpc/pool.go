@@ -41,6 +41,8 @@ type Pool struct {
 	mu     sync.Mutex
 	closed bool
 	peers  map[string]*peer
+	// pings counts the pings under way.
+	pings sync.WaitGroup
 }
 
 // NewPool returns a pool of no connections: they are made when a member is first called. Calls of the address self run the
@@ -64,10 +66,18 @@ type peer struct {
 	// inflight counts the bytes of pushes that were not answered.
 	inflight atomic.Int64
 	pinging  atomic.Bool
+	// silent counts the pings without an answer since the last one.
+	silent atomic.Int32
 
 	mu sync.Mutex
 	// down is set from the failure on, why it is until the member answers a ping.
 	down bool
+	// alive ends when the member goes down.
+	alive context.Context
+	kill  context.CancelFunc
+	// slowUntil is when a member that was slow is tried again; it was slow for slowHold.
+	slowUntil time.Time
+	slowHold  time.Duration
 	// mean and deviation are those of the time that a push takes, in nanoseconds, moving.
 	mean, deviation float64
 }
@@ -83,6 +93,7 @@ func (p *Pool) peer(addr string) (*peer, error) {
 		return m, nil
 	}
 	m := &peer{addr: addr}
+	m.alive, m.kill = context.WithCancel(context.Background())
 	for i := range m.lanes {
 		conn, err := grpc.NewClient("passthrough:///"+addr, p.dialOptions()...)
 		if err != nil {
@@ -134,6 +145,9 @@ func (p *Pool) Keep(addrs []string) {
 }
 
 func (m *peer) close() {
+	m.mu.Lock()
+	m.kill()
+	m.mu.Unlock()
 	for _, c := range m.lanes {
 		_ = c.Close() // it says only that it was closed before
 	}
@@ -148,7 +162,6 @@ func (p *Pool) all() []*peer {
 // Run pings peers and closes the connections to forgotten members, those that are not among what members returns, until ctx
 // ends; then all are closed.
 func (p *Pool) Run(ctx context.Context, members func() []string) error {
-	var wg sync.WaitGroup
 	ping := time.NewTicker(p.cfg.Client.PingPeriod)
 	defer ping.Stop()
 	cleanup := time.NewTicker(p.cfg.Client.Cleanup)
@@ -160,17 +173,14 @@ func (p *Pool) Run(ctx context.Context, members func() []string) error {
 			p.closed = true
 			p.mu.Unlock()
 			p.Keep(nil)
-			wg.Wait()
+			p.pings.Wait()
 			return nil
 		case <-cleanup.C:
 			p.Keep(members())
 		case <-ping.C:
 			for _, m := range p.all() {
-				if (p.cfg.Client.HealthCheck || m.isDown()) && m.pinging.CompareAndSwap(false, true) {
-					wg.Go(func() {
-						defer m.pinging.Store(false)
-						p.ping(ctx, m)
-					})
+				if p.cfg.Client.HealthCheck || m.isDown() {
+					p.check(m)
 				}
 			}
 		}

@@ -158,7 +158,7 @@ func TestCalls(t *testing.T) {
 			require.ErrorContains(t, err, "broken: something known")
 			_, err = p.Call(t.Context(), addr, "nothing", nil)
 			require.ErrorIs(t, err, ErrUnknown)
-			require.True(t, p.Available(addr))
+			require.Equal(t, Good, p.Standing(addr))
 		})
 	}
 }
@@ -196,23 +196,23 @@ func TestUnreachable(t *testing.T) {
 	m.stop()
 	_, err = p.Call(t.Context(), m.addr, "echo", nil)
 	require.ErrorIs(t, err, ErrUnreachable)
-	require.False(t, p.Available(m.addr))
+	require.Equal(t, Down, p.Standing(m.addr))
 	l, err := net.Listen("tcp", m.addr)
 	require.NoError(t, err)
 	handlers(serveMember(t, testConfig(), l).Server)
 	require.Eventually(t, func() bool {
 		_, err = p.Call(t.Context(), m.addr, "echo", nil)
-		return err == nil && p.Available(m.addr)
+		return err == nil && p.Standing(m.addr) == Good
 	}, 20*time.Second, 10*time.Millisecond)
 }
 
 func TestSlowMemberComesBack(t *testing.T) {
 	m := startMember(t, testConfig())
 	p := startPool(t, testConfig(), nil)
-	require.True(t, p.Available(m.addr))
-	p.Slow(m.addr)
-	require.False(t, p.Available(m.addr))
-	require.Eventually(t, func() bool { return p.Available(m.addr) }, 20*time.Second, 10*time.Millisecond)
+	require.Equal(t, Good, p.Standing(m.addr))
+	p.Late(m.addr)
+	require.Equal(t, Slow, p.Standing(m.addr))
+	require.Eventually(t, func() bool { return p.Standing(m.addr) == Good }, 20*time.Second, 10*time.Millisecond)
 }
 
 // TestSilentMember has a member that takes connections and never answers.
@@ -227,7 +227,7 @@ func TestSilentMember(t *testing.T) {
 	defer cancel()
 	_, err = p.Call(ctx, l.Addr().String(), "echo", nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Eventually(t, func() bool { return !p.Available(l.Addr().String()) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return p.Standing(l.Addr().String()) == Down }, 20*time.Second, 10*time.Millisecond)
 }
 
 func TestOtherCluster(t *testing.T) {

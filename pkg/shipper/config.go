@@ -84,7 +84,9 @@ func (c *Config) retention() time.Duration { return c.IndexCacheValidity + 3*c.R
 type Deps struct {
 	Periods schema.Periods
 	// Bucket returns where the index objects of a period are.
-	Bucket     func(period int) objstore.Bucket
+	Bucket func(period int) objstore.Bucket
+	// Uploaded, if there is one, is told when files were uploaded, so that other members look for them.
+	Uploaded   func()
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }

@@ -34,7 +34,7 @@ type tableView struct {
 }
 
 // openTable opens all files of a table that concern a tenant.
-func (s *Shipper) openTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
+func (s scope) openTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
 	for attempt := 0; ; attempt++ {
 		v, err := s.tryOpenTable(ctx, key, tenant)
 		// A local file that was removed after it was found is in the bucket, and a part was merged with others.
@@ -44,8 +44,8 @@ func (s *Shipper) openTable(ctx context.Context, key tableKey, tenant string) (*
 	}
 }
 
-func (s *Shipper) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
-	v := &tableView{s: s, key: key, tenant: tenant}
+func (s scope) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*tableView, error) {
+	v := &tableView{s: s.Shipper, key: key, tenant: tenant}
 	var releases []func()
 	v.release = func() {
 		for _, r := range releases {
@@ -68,6 +68,9 @@ func (s *Shipper) tryOpenTable(ctx context.Context, key tableKey, tenant string)
 			v.files = append(v.files, tableFile{path: p.path, file: file, decode: f.sets == nil})
 			releases = append(releases, r)
 		}
+	}
+	if s.own {
+		return v, nil
 	}
 	remote, r, err := s.remoteTable(key).open(ctx, tenant, own)
 	if err != nil {
@@ -120,9 +123,11 @@ func (v *tableView) find(ctx context.Context, q query) ([]schema.Series, error) 
 }
 
 // forTables runs fn for the tables of spans, some at a time, and returns what it returned for those that there are.
-func forTables[T any](ctx context.Context, s *Shipper, tenant string, spans []schema.Span, fn func(ctx context.Context, v *tableView) (T, error)) ([]T, error) {
-	spans, err := s.existing(ctx, spans)
-	if err != nil {
+func forTables[T any](ctx context.Context, s scope, tenant string, spans []schema.Span, fn func(ctx context.Context, v *tableView) (T, error)) ([]T, error) {
+	var err error
+	if s.own {
+		spans = s.ownSpans(spans)
+	} else if spans, err = s.existing(ctx, spans); err != nil {
 		return nil, err
 	}
 	out := make([]T, len(spans))
@@ -146,9 +151,8 @@ func queryOf(sel logql.Selection) query {
 	return query{matchers: sel.Matchers, shardIndex: sel.ShardIndex, shardCount: sel.ShardCount}
 }
 
-// Select returns the streams of a tenant that match, with the chunks that may hold entries of the interval, from the tables
-// of spans. Streams ascend by id, each once; chunks ascend by time, each once. Streams without such a chunk are left out.
-func (s *Shipper) Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
+// Select is that of Shipper and Own.
+func (s scope) Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
 	from, through := millis(sel)
 	lists, err := forTables(ctx, s, tenant, spans, func(ctx context.Context, v *tableView) ([]schema.Series, error) {
 		series, err := v.find(ctx, queryOf(sel))
@@ -181,10 +185,8 @@ func millis(sel logql.Selection) (from, through int64) {
 	return from, through
 }
 
-// LabelNames returns the label names of the matching streams, sorted, each once. From schema v11 on all streams of a day
-// count, but as in Loki only those that have each matcher's label, even if the matcher accepts the empty string; before, those
-// that have a chunk within the interval.
-func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error) {
+// LabelNames is that of Shipper and Own.
+func (s scope) LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error) {
 	var exact, daily []schema.Span
 	for _, span := range spans {
 		if s.periods[span.Period].Schema.HasLabelNames() {
@@ -217,9 +219,8 @@ func (s *Shipper) LabelNames(ctx context.Context, tenant string, sel logql.Selec
 	return sortedKeys(append(found, names)...), nil
 }
 
-// LabelValues returns the values that the matching streams have under a name, sorted, each once. All streams of a day count.
-// A stream that lacks a matcher's label is left out even if the matcher accepts the empty string, as in Loki.
-func (s *Shipper) LabelValues(ctx context.Context, tenant, name string, sel logql.Selection, spans []schema.Span) ([]string, error) {
+// LabelValues is that of Shipper and Own.
+func (s scope) LabelValues(ctx context.Context, tenant, name string, sel logql.Selection, spans []schema.Span) ([]string, error) {
 	q := queryOf(sel)
 	q.present = true
 	found, err := forTables(ctx, s, tenant, spans, func(ctx context.Context, v *tableView) (map[string]struct{}, error) {

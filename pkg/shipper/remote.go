@@ -27,8 +27,10 @@ type remoteTable struct {
 	mu sync.Mutex
 	// listed is when the last listing began, zero before the first.
 	listed time.Time
-	used   time.Time
-	files  map[schema.IndexFile]*remoteFile
+	// stale tells that the listing is known to lack something.
+	stale bool
+	used  time.Time
+	files map[schema.IndexFile]*remoteFile
 	// listing is set while a listing runs.
 	listing *turn
 }
@@ -63,7 +65,7 @@ func (t *remoteTable) keyPrefix() string { return t.s.periods[t.key.period].Tabl
 // long as no local file can have been removed since.
 func (t *remoteTable) refresh(ctx context.Context, maxAge time.Duration) error {
 	err := share(ctx, &t.mu, func() (**turn, bool) {
-		return &t.listing, !t.listed.IsZero() && t.s.now().Sub(t.listed) <= maxAge
+		return &t.listing, !t.stale && !t.listed.IsZero() && t.s.now().Sub(t.listed) <= maxAge
 	}, t.list)
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -82,6 +84,9 @@ func (t *remoteTable) refresh(ctx context.Context, maxAge time.Duration) error {
 // list reads the names of the table's objects and forgets the copies of those that are gone.
 func (t *remoteTable) list(ctx context.Context) error {
 	began := t.s.now()
+	t.mu.Lock()
+	t.stale = false
+	t.mu.Unlock()
 	prefix := t.keyPrefix()
 	found := make(map[schema.IndexFile]bool)
 	err := t.bucket().List(ctx, prefix, func(o objstore.ObjectInfo) error {
@@ -92,6 +97,9 @@ func (t *remoteTable) list(ctx context.Context) error {
 	})
 	t.s.metrics.syncs.WithLabelValues(status(err)).Inc()
 	if err != nil {
+		t.mu.Lock()
+		t.stale = true
+		t.mu.Unlock()
 		return fmt.Errorf("cannot list index table %s in %s: %w", t.name, t.bucket().Name(), err)
 	}
 	var gone []*remoteFile

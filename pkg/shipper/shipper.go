@@ -21,9 +21,11 @@ type Shipper struct {
 	cfg     Config
 	periods schema.Periods
 	bucket  func(period int) objstore.Bucket
-	logger  *slog.Logger
-	metrics *metrics
-	now     func() time.Time
+	// uploaded is Deps.Uploaded.
+	uploaded func()
+	logger   *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
 	// uploader begins the names of the objects that this process uploads.
 	uploader string
 	started  time.Time
@@ -59,7 +61,7 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 	}
 	m := newMetrics(deps.Registerer)
 	s := &Shipper{
-		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, logger: deps.Logger, metrics: m, now: time.Now,
+		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, uploaded: deps.Uploaded, logger: deps.Logger, metrics: m, now: time.Now,
 		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, m), sets: newSetCache(cfg.SeriesCacheBytes, m),
 		tables: make([]tableNames, len(deps.Periods)), uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable), remote: make(map[tableKey]*remoteTable),
 	}

@@ -16,8 +16,10 @@ const manySpans = 8
 
 // tableNames are the tables of a period that are in the bucket.
 type tableNames struct {
-	mu      sync.Mutex
-	listed  time.Time
+	mu     sync.Mutex
+	listed time.Time
+	// stale tells that the listing is known to lack something.
+	stale   bool
 	names   map[string]bool
 	listing *turn
 }
@@ -50,9 +52,12 @@ func (s *Shipper) existing(ctx context.Context, spans []schema.Span) ([]schema.S
 func (s *Shipper) tablesOf(ctx context.Context, period int) (map[string]bool, error) {
 	t := &s.tables[period]
 	err := share(ctx, &t.mu, func() (**turn, bool) {
-		return &t.listing, !t.listed.IsZero() && s.now().Sub(t.listed) <= s.cfg.ResyncInterval
+		return &t.listing, !t.stale && !t.listed.IsZero() && s.now().Sub(t.listed) <= s.cfg.ResyncInterval
 	}, func(ctx context.Context) error {
 		began := s.now()
+		t.mu.Lock()
+		t.stale = false
+		t.mu.Unlock()
 		prefix := s.periods[period].PathPrefix
 		names := make(map[string]bool)
 		err := s.bucket(period).ListDirs(ctx, prefix, func(dir string) error {

@@ -165,6 +165,7 @@ func (s *Shipper) upload(ctx context.Context, force bool) error {
 		return ctx.Err()
 	}
 	var errs []error
+	done := 0
 	for _, f := range s.local.due(s.now(), force) {
 		err := ctx.Err()
 		if err == nil {
@@ -176,6 +177,12 @@ func (s *Shipper) upload(ctx context.Context, force bool) error {
 			s.logger.Error("cannot upload an index file, it is kept and tried again", "table", f.table, "file", f.name, "err", err)
 		}
 		s.local.uploadEnded(f, s.now(), err)
+		if err == nil {
+			done++
+		}
+	}
+	if done > 0 && s.uploaded != nil {
+		s.uploaded()
 	}
 	s.metrics.pendingFiles.Set(float64(s.local.waiting()))
 	return errors.Join(errs...)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
+	"logstore/pkg/model"
 	"logstore/pkg/schema"
 )
 
@@ -17,6 +19,21 @@ type piece struct {
 
 // Key implements logql.Piece.
 func (p *piece) Key() string { return schema.ContentKey(p.name.ChunkRef) }
+
+// Ref returns which chunk it is.
+func (p *piece) Ref() model.ChunkRef { return p.name.ChunkRef }
+
+// Piece returns a chunk of the bucket that somebody else found in an index.
+func (s *Store) Piece(ref model.ChunkRef) logql.Piece {
+	return &piece{store: s, name: schema.ChunkName{ChunkRef: ref, Layout: s.periods.LayoutOf(ref.From)}}
+}
+
+// Over returns a store of the same chunks that finds them through other indexes.
+func (s *Store) Over(indexes map[string]Index) *Store {
+	other := *s
+	other.indexes = indexes
+	return &other
+}
 
 // Bounds implements logql.Piece.
 func (p *piece) Bounds() (first, last int64) { return p.name.Bounds() }

@@ -21,7 +21,24 @@ type Stream struct {
 	// Entries are in the order pushed. The slice, its lines and its metadata alias the request and are valid until Push
 	// returns. Metadata is clean and sorted by name.
 	Entries []PushEntry
+	// Runs, if there are any, are the same entries in the same order, encoded. They are as valid as Entries.
+	Runs []Run
 }
+
+// Run is a stretch of a stream's entries in the encoding that chunks and the write-ahead log have (chunk.AppendEntry, or
+// chunk.AppendRichEntry if Rich). All entries of a run have metadata or none has. A run ends before the entry at which it
+// has reached RunSize, so that all replicas cut alike.
+type Run struct {
+	Rich bool
+	Data []byte
+	// Entries is their number and Size the sum of their sizes.
+	Entries, Size int
+	// Oldest and Newest bound their timestamps.
+	Oldest, Newest int64
+}
+
+// RunSize is the size in bytes at which a run is ended.
+const RunSize = 64 << 10
 
 // ErrUnavailable is what an ingester's error wraps if it can't take pushes now (starting, stopping, no space for the
 // write-ahead log): the client is told to try again later.

@@ -1,0 +1,278 @@
+package distributor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"logstore/pkg/ring"
+	"logstore/pkg/rpc"
+	"logstore/pkg/wire"
+)
+
+// slowAfter is how much longer than its patience a push may take until the member counts as one that does not answer.
+const slowAfter = time.Second
+
+// write is one push on its way to its replicas. One goroutine has it.
+type write struct {
+	r       *replicas
+	ctx     context.Context
+	tenant  string
+	streams []wire.Stream
+	state   []streamWrite
+	// open is the number of streams that wait for copies.
+	open int
+	// results and timers are events of batches. done is closed when nobody listens any more.
+	results chan result
+	timers  chan *batch
+	done    chan struct{}
+
+	refusals []wire.Refusal
+	failure  error
+}
+
+// streamWrite is where one stream stands.
+type streamWrite struct {
+	// members are those that may take it, in order; next is the first that was not asked. At first they are the replica
+	// set; once that does not do they are all (walked), but for those that do not answer: last.
+	members, last []ring.Member
+	next          int
+	walked        bool
+	// copies were stored. hoped is the number of batches under way that will store it in time, alive of those that were not
+	// given up on, under of all.
+	copies, hoped, alive, under int
+	settled                     bool
+}
+
+// batch is what one member was sent.
+type batch struct {
+	member  ring.Member
+	streams []int
+	// hedged tells that another member was sent the same, abandoned that the member was given up on.
+	hedged, abandoned bool
+	timer             *time.Timer
+}
+
+type result struct {
+	b   *batch
+	err error
+}
+
+// more reports whether there is a member that was not asked for a stream.
+func (w *write) more(i int) bool {
+	s := &w.state[i]
+	if s.members == nil {
+		s.members = w.r.ring.Replicas(nil, ring.Token(w.tenant, w.streams[i].Hash))
+		for k := range s.members {
+			if w.standing(&s.members[k]) != rpc.Good {
+				s.members = s.members[:0]
+				break
+			}
+		}
+	}
+	if s.next == len(s.members) && s.walked && s.copies == 0 && s.under == 0 {
+		// Nobody else took it: then a try of those who do not answer, as far as is known, is better than none.
+		s.members, s.last = append(s.members, s.last...), nil
+	}
+	if s.next < len(s.members) || s.walked {
+		return s.next < len(s.members)
+	}
+	s.walked = true
+	asked := slices.Clone(s.members)
+	var slow []ring.Member
+	for m := range w.r.ring.Walk(ring.Token(w.tenant, w.streams[i].Hash)) {
+		if slices.ContainsFunc(asked, func(a ring.Member) bool { return a.ID == m.ID }) {
+			continue
+		}
+		switch w.standing(&m) {
+		case rpc.Good:
+			s.members = append(s.members, m)
+		case rpc.Slow:
+			slow = append(slow, m)
+		default:
+			s.last = append(s.last, m)
+		}
+	}
+	s.members = append(s.members, slow...)
+	return w.more(i)
+}
+
+func (w *write) standing(m *ring.Member) rpc.Standing {
+	if m.Self {
+		return rpc.Good
+	}
+	return w.r.peers.Standing(m.Addr)
+}
+
+// advance sends every stream to as many members as it lacks copies, and settles those that have all they can get.
+func (w *write) advance() {
+	for {
+		var batches []*batch
+		for i := range w.state {
+			s := &w.state[i]
+			for !s.settled && s.copies+s.hoped < w.r.factor && w.more(i) {
+				m := &s.members[s.next]
+				s.next++
+				s.hoped++
+				s.alive++
+				s.under++
+				batches = addTo(batches, m, i)
+			}
+			w.settle(i)
+		}
+		if len(batches) == 0 {
+			return
+		}
+		var own *batch
+		for _, b := range batches {
+			if b.member.Self {
+				own = b
+			} else {
+				w.send(b)
+			}
+		}
+		if own == nil {
+			return
+		}
+		// The own member is written to by this goroutine, while the others are under way.
+		w.finished(result{own, w.r.local.Push(w.ctx, w.tenant, w.pick(own))})
+	}
+}
+
+// addTo adds a stream to the batch of a member. There are few members.
+func addTo(batches []*batch, m *ring.Member, stream int) []*batch {
+	for _, b := range batches {
+		if b.member.ID == m.ID {
+			b.streams = append(b.streams, stream)
+			return batches
+		}
+	}
+	return append(batches, &batch{member: *m, streams: []int{stream}})
+}
+
+// settle ends the wait for a stream that has its copies, or that cannot get more.
+func (w *write) settle(i int) {
+	s := &w.state[i]
+	switch {
+	case s.settled:
+		return
+	case s.copies >= w.r.factor:
+	case s.alive > 0 || w.more(i):
+		return
+	case s.copies == 0 && s.under > 0:
+		return
+	}
+	s.settled = true
+	w.open--
+}
+
+// pick returns the streams of a batch.
+func (w *write) pick(b *batch) []wire.Stream {
+	if len(b.streams) == len(w.streams) {
+		return w.streams
+	}
+	out := make([]wire.Stream, len(b.streams))
+	for k, i := range b.streams {
+		out[k] = w.streams[i]
+	}
+	return out
+}
+
+// send writes a batch to another member. The message is made before it returns: the streams belong to the caller of Push,
+// which does not wait for members that are too slow.
+func (w *write) send(b *batch) {
+	list := make([]*wire.Stream, len(b.streams))
+	for k, i := range b.streams {
+		list[k] = &w.streams[i]
+	}
+	message := rpc.EncodePush(list)
+	b.timer = time.AfterFunc(w.r.peers.Patience(b.member.Addr), func() {
+		w.r.peers.Late(b.member.Addr)
+		select {
+		case w.timers <- b:
+		case <-w.done:
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), w.r.timeout)
+	go func() {
+		defer cancel()
+		err := w.r.peers.Push(ctx, b.member.Addr, w.tenant, message)
+		b.timer.Stop()
+		select {
+		case w.results <- result{b, err}:
+		case <-w.done:
+		}
+	}()
+}
+
+// late is called when a batch takes longer than it should. At first its streams are sent to the next members as well; a member
+// that has not answered at the second time is given up on.
+func (w *write) late(b *batch) {
+	if !b.hedged {
+		b.hedged = true
+		w.r.metrics.hedged.Inc()
+		for _, i := range b.streams {
+			w.state[i].hoped--
+		}
+		b.timer.Reset(slowAfter)
+		return
+	}
+	if b.abandoned {
+		return
+	}
+	b.abandoned = true
+	w.failure = fmt.Errorf("%w: member %s does not answer", wire.ErrUnavailable, b.member.ID)
+	for _, i := range b.streams {
+		w.state[i].alive--
+	}
+}
+
+// finished takes note of what a member said.
+func (w *write) finished(res result) {
+	b := res.b
+	var refused *wire.RefusedError
+	stored := res.err == nil || errors.As(res.err, &refused)
+	w.r.metrics.append(b.member.ID, stored)
+	if !stored {
+		w.failure = res.err
+		w.r.log.Debug("a replica did not take a push; the next member is asked", "member", b.member.ID, "err", res.err)
+	}
+	for _, i := range b.streams {
+		s := &w.state[i]
+		s.under--
+		if !b.abandoned {
+			s.alive--
+		}
+		if !b.hedged {
+			s.hoped--
+		}
+		if stored {
+			s.copies++
+		}
+	}
+	if refused != nil {
+		for k := range refused.Refusals {
+			w.refuse(b, refused.Refusals[k])
+		}
+	}
+}
+
+// refuse adds what a replica refused. What several refuse is told once: the most of it.
+func (w *write) refuse(b *batch, r wire.Refusal) {
+	if r.Stream < 0 || r.Stream >= len(b.streams) {
+		return
+	}
+	r.Stream = b.streams[r.Stream]
+	r.Labels = w.streams[r.Stream].Text
+	for k := range w.refusals {
+		if old := &w.refusals[k]; old.Stream == r.Stream && old.Kind == r.Kind {
+			if r.Entries > old.Entries {
+				*old = r
+			}
+			return
+		}
+	}
+	w.refusals = append(w.refusals, r)
+}

@@ -1,0 +1,244 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
+	"logstore/pkg/ring"
+	"logstore/pkg/rpc"
+)
+
+// ErrIncomplete is returned by queries to which so many members did not answer that entries may be missing.
+var ErrIncomplete = errors.New("too many members did not answer")
+
+// Members is the recent logs of all members as one source. A query is answered as long as no more members fail than there are
+// copies to spare: each entry is on as many members as the replication factor says.
+type Members struct {
+	deps    MembersDeps
+	failed  prometheus.Counter
+	missing prometheus.Counter
+}
+
+// MembersDeps are what Members work with.
+type MembersDeps struct {
+	// Readable appends all members that a read must ask.
+	Readable func(dst []ring.Member) []ring.Member
+	// Own is the source of this process, Remote that of another member.
+	Own    logql.Source
+	Remote func(ring.Member) logql.Source
+	// ReplicationFactor is the number of members that have each entry.
+	ReplicationFactor int
+	Logger            *slog.Logger
+	Registerer        prometheus.Registerer
+}
+
+var _ logql.Source = (*Members)(nil)
+
+// NewMembers returns the source.
+func NewMembers(deps MembersDeps) *Members {
+	f := promauto.With(deps.Registerer)
+	return &Members{
+		deps: deps,
+		failed: f.NewCounter(prometheus.CounterOpts{
+			Name: "logstore_querier_member_failures_total", Help: "Answers that members owed to queries, which went on without them.",
+		}),
+		missing: f.NewCounter(prometheus.CounterOpts{
+			Name: "logstore_querier_incomplete_reads_total", Help: "Queries while more members were dead than there are copies to spare.",
+		}),
+	}
+}
+
+// read is one query's dealings with the members.
+type read struct {
+	m *Members
+	// spare is how many members may fail.
+	spare int
+
+	mu     sync.Mutex
+	failed map[string]error
+}
+
+// fail takes note that a member failed the query. It returns an error if that is one too many.
+func (r *read) fail(member string, err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.failed[member]; !known {
+		r.failed[member] = err
+		r.m.failed.Inc()
+		r.m.deps.Logger.Warn("a member did not answer a query", "member", member, "err", err)
+	}
+	if len(r.failed) <= r.spare {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of them, and %d may; member %s: %w", ErrIncomplete, len(r.failed), r.spare, member, err)
+}
+
+// ask calls fn for each member at the same time. Members that are dead, as the ring knows, are left out: their entries are on
+// others, or in the bucket, or nowhere.
+func (m *Members) ask(ctx context.Context, fn func(ctx context.Context, r *read, member ring.Member, src logql.Source) error) error {
+	r := &read{m: m, spare: max(0, m.deps.ReplicationFactor-1), failed: map[string]error{}}
+	members := m.deps.Readable(nil)
+	dead := 0
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, member := range members {
+		src := m.deps.Own
+		if !member.Self {
+			if !member.Healthy {
+				dead++
+				continue
+			}
+			src = m.deps.Remote(member)
+		}
+		wg.Go(func() {
+			err := fn(ctx, r, member, src)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			if err := r.fail(member.ID, err); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if dead > r.spare {
+		m.missing.Inc()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Select returns the streams of all members. Pieces of equal keys are one, which is opened where it can be.
+func (m *Members) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	var mu sync.Mutex
+	var lists [][]logql.Stream
+	// The pieces of other members are open as long as the context of the query.
+	query := ctx
+	err := m.ask(ctx, func(ctx context.Context, r *read, member ring.Member, src logql.Source) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		streams, err := src.Select(query, sel)
+		if err != nil {
+			return err
+		}
+		for i := range streams {
+			for k, p := range streams[i].Pieces {
+				// What is in the bucket, and in this process, is not the member's to fail.
+				if _, ok := p.(rpc.RefPiece); !ok && !member.Self {
+					streams[i].Pieces[k] = &memberPiece{Piece: p, read: r, member: member.ID}
+				}
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		lists = append(lists, streams)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return joinStreams(lists), nil
+}
+
+// memberPiece is a piece of a member, and the same of others.
+type memberPiece struct {
+	logql.Piece
+	read   *read
+	member string
+	others []logql.Piece
+}
+
+// AddOther tells where else the same entries are.
+func (p *memberPiece) AddOther(other logql.Piece) { p.others = append(p.others, other) }
+
+// Open opens the piece where it can be. If its member fails, the piece is empty as long as there are copies on others.
+func (p *memberPiece) Open(ctx context.Context) (*chunk.Chunk, error) {
+	c, err := p.Piece.Open(ctx)
+	if err == nil || ctx.Err() != nil {
+		return c, err
+	}
+	for _, other := range p.others {
+		if c, err := other.Open(ctx); err == nil || ctx.Err() != nil {
+			return c, err
+		}
+	}
+	if err := p.read.fail(p.member, err); err != nil {
+		return nil, err
+	}
+	return &chunk.Chunk{}, nil
+}
+
+// joinStreams joins the streams of equal labels.
+func joinStreams(lists [][]logql.Stream) []logql.Stream {
+	if len(lists) == 1 {
+		return lists[0]
+	}
+	var all []logql.Stream
+	byHash := map[uint64][]int{}
+	for _, list := range lists {
+		for _, s := range list {
+			h := s.Labels.Hash()
+			if i := find(all, byHash[h], s.Labels); i >= 0 {
+				all[i].Pieces = joinPieces(all[i].Pieces, s.Pieces)
+				continue
+			}
+			byHash[h] = append(byHash[h], len(all))
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// LabelNames returns the names that any member knows.
+func (m *Members) LabelNames(ctx context.Context, sel logql.Selection) ([]string, error) {
+	return m.names(ctx, func(ctx context.Context, src logql.Source) ([]string, error) { return src.LabelNames(ctx, sel) })
+}
+
+// LabelValues returns the values that any member knows.
+func (m *Members) LabelValues(ctx context.Context, name string, sel logql.Selection) ([]string, error) {
+	return m.names(ctx, func(ctx context.Context, src logql.Source) ([]string, error) { return src.LabelValues(ctx, name, sel) })
+}
+
+func (m *Members) names(ctx context.Context, ask func(context.Context, logql.Source) ([]string, error)) ([]string, error) {
+	var mu sync.Mutex
+	all := map[string]struct{}{}
+	err := m.ask(ctx, func(ctx context.Context, _ *read, _ ring.Member, src logql.Source) error {
+		names, err := ask(ctx, src)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range names {
+			all[name] = struct{}{}
+		}
+		return err
+	})
+	return slices.Sorted(maps.Keys(all)), err
+}
+
+// Series returns the label sets that any member knows.
+func (m *Members) Series(ctx context.Context, sel logql.Selection) ([]labels.Labels, error) {
+	var mu sync.Mutex
+	var all []labels.Labels
+	err := m.ask(ctx, func(ctx context.Context, _ *read, _ ring.Member, src logql.Source) error {
+		series, err := src.Series(ctx, sel)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, series...)
+		return err
+	})
+	return distinct(all), err
+}

@@ -1,0 +1,184 @@
+package rpc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/tenant"
+	"logstore/pkg/wire"
+)
+
+// pushName is the call that stores streams on a member.
+const pushName = "push"
+
+// formatVersion is that of all messages of FORMAT.md.
+const formatVersion = 1
+
+// runHead is the size of what stands before the bytes of a run; runsEnd stands behind the last run.
+const (
+	runHead      = 1 + 4 + 4 + 4 + 8 + 8
+	runsEnd byte = 2
+)
+
+// maxInflight bounds the bytes of unanswered pushes to one member.
+const maxInflight = 64 << 20
+
+// ErrBusy is returned by pushes to a member that has too many to answer.
+var ErrBusy = fmt.Errorf("%w: too many bytes are on their way to it", wire.ErrUnavailable)
+
+// EncodePush returns the message that stores streams, which must be less than 4 GiB. It keeps nothing of the streams.
+func EncodePush(streams []*wire.Stream) []byte {
+	size := 16
+	for _, s := range streams {
+		size += 24 + len(s.Text) + runHead
+		for i := range s.Entries {
+			size += chunk.EntryBound + s.Entries[i].Size() + 4*len(s.Entries[i].Metadata)
+		}
+	}
+	b := append(make([]byte, 0, size), formatVersion)
+	b = binary.AppendUvarint(b, uint64(len(streams)))
+	for _, s := range streams {
+		b = binary.LittleEndian.AppendUint64(b, s.Hash)
+		b = binary.AppendUvarint(b, uint64(len(s.Text)))
+		b = append(b, s.Text...)
+		b = appendRuns(b, s.Entries)
+		b = append(b, runsEnd)
+	}
+	return b
+}
+
+// appendRuns encodes entries.
+func appendRuns(b []byte, entries []wire.PushEntry) []byte {
+	for len(entries) > 0 {
+		rich := len(entries[0].Metadata) > 0
+		head := len(b)
+		b = append(b, make([]byte, runHead)...)
+		size, n := 0, 0
+		oldest, newest := int64(math.MaxInt64), int64(math.MinInt64)
+		for ; n < len(entries); n++ {
+			e := &entries[n]
+			if (len(e.Metadata) > 0) != rich || n > 0 && len(b)-head-runHead >= wire.RunSize {
+				break
+			}
+			if rich {
+				b = chunk.AppendRichEntry(b, e.Timestamp, e.Line, e.Metadata)
+				size += e.Size()
+			} else {
+				b = chunk.AppendEntry(b, e.Timestamp, e.Line)
+				size += len(e.Line)
+			}
+			oldest, newest = min(oldest, e.Timestamp), max(newest, e.Timestamp)
+		}
+		h := b[head:]
+		if rich {
+			h[0] = 1
+		}
+		binary.LittleEndian.PutUint32(h[1:], uint32(len(h)-runHead))
+		binary.LittleEndian.PutUint32(h[5:], uint32(n))
+		binary.LittleEndian.PutUint32(h[9:], uint32(size))
+		binary.LittleEndian.PutUint64(h[13:], uint64(oldest))
+		binary.LittleEndian.PutUint64(h[21:], uint64(newest))
+		entries = entries[n:]
+	}
+	return b
+}
+
+// Push stores the streams of a message of EncodePush on a member, for a tenant. The error is a *wire.RefusedError, whose
+// streams are those of the message, without labels, if all but some entries are stored; otherwise nothing is known to be.
+func (p *Pool) Push(ctx context.Context, member, id string, message []byte) error {
+	ctx = tenant.Inject(ctx, id)
+	if member == p.self {
+		answer, err := p.local.call(ctx, pushName, message)
+		return pushError(member, answer, err)
+	}
+	m, err := p.peer(member)
+	if err != nil {
+		return err
+	}
+	size := int64(len(message))
+	defer m.inflight.Add(-size)
+	if n := m.inflight.Add(size); n > maxInflight && n > size {
+		return fmt.Errorf("push to %s: %w", member, ErrBusy)
+	}
+	begin := time.Now()
+	answer, err := p.observe(m, pushName, func() ([]byte, error) { return p.exchange(ctx, m, lanePush, pushName, message, true) })
+	if err == nil {
+		m.took(time.Since(begin))
+	}
+	return pushError(member, answer, err)
+}
+
+func pushError(member string, answer []byte, err error) error {
+	if err != nil || len(answer) == 0 {
+		return err
+	}
+	refused, err := readRefusals(answer)
+	if err != nil {
+		return fmt.Errorf("answer of %s to a push: %w", member, err)
+	}
+	return refused
+}
+
+// HandlePush has store called for the pushes of other members. The streams, whose Runs are set, are valid until it returns,
+// but for their labels, which may be kept.
+func (s *Server) HandlePush(store func(ctx context.Context, tenant string, streams []wire.Stream) error) {
+	cache := newLabelCache()
+	s.Handle(pushName, func(ctx context.Context, req []byte) ([]byte, error) {
+		id, err := tenant.ID(ctx)
+		if err != nil {
+			return nil, err
+		}
+		d := pushDecoders.Get().(*pushDecoder)
+		defer d.release()
+		if err := d.decode(req, cache); err != nil {
+			return nil, err
+		}
+		err = store(ctx, id, d.streams)
+		var refused *wire.RefusedError
+		if errors.As(err, &refused) {
+			return appendRefusals(nil, refused), nil
+		}
+		return nil, err
+	})
+}
+
+func appendRefusals(b []byte, refused *wire.RefusedError) []byte {
+	b = append(b, formatVersion)
+	for i := range refused.Refusals {
+		r := &refused.Refusals[i]
+		b = binary.AppendUvarint(b, uint64(r.Stream))
+		b = append(b, byte(r.Kind))
+		for _, n := range [...]int{r.Entries, r.Bytes, r.Total, r.Limit, len(r.First)} {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+		for _, e := range r.First {
+			b = binary.AppendVarint(b, e.Timestamp)
+			b = binary.AppendVarint(b, e.Oldest)
+			b = binary.AppendUvarint(b, uint64(e.Bytes))
+		}
+	}
+	return b
+}
+
+// readRefusals is its inverse. The labels are not there: the caller has the streams.
+func readRefusals(b []byte) (*wire.RefusedError, error) {
+	d := newDecoder(b)
+	out := &wire.RefusedError{}
+	for d.err == nil && len(d.b) > 0 {
+		r := wire.Refusal{Stream: d.int(), Kind: wire.RefusalKind(d.byte()), Entries: d.int(), Bytes: d.int(), Total: d.int(), Limit: d.int()}
+		n := d.int()
+		if n > wire.MaxRefusedEntries {
+			d.fail("too many entries are named")
+		}
+		for ; n > 0 && d.err == nil; n-- {
+			r.First = append(r.First, wire.RefusedEntry{Timestamp: d.varint(), Oldest: d.varint(), Bytes: d.int()})
+		}
+		out.Refusals = append(out.Refusals, r)
+	}
+	return out, d.err
+}
