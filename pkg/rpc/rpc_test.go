@@ -23,6 +23,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// eventually is how long a busy machine may take, tick how often it is looked at.
+const (
+	eventually = 20 * time.Second
+	tick       = 10 * time.Millisecond
+)
+
 var discard = slog.New(slog.DiscardHandler)
 
 // member is a server of a test with its address.
