@@ -23,11 +23,14 @@ import (
 const (
 	// tailFrame is how many entries one frame holds.
 	tailFrame = 100
-	// tailQueue is how many entries may wait for a slow reader: ten frames are being sent, the rest is being gathered.
-	tailQueue = 10 * tailFrame
+	// tailQueue is how many bytes of entries may wait for a slow reader. It is far more than a reader that keeps up ever has
+	// waiting, even where a single push brings many thousand lines.
+	tailQueue = 8 << 20
+	// waitingBytes is about what a waiting entry takes besides its line and metadata.
+	waitingBytes = 160
 	// maxDropped is how many dropped entries a frame names.
 	maxDropped = 1000
-	// tailTick is how often waiting entries are looked at.
+	// tailTick is how often waiting entries are looked at: those that come together are put into the order of their times.
 	tailTick = 50 * time.Millisecond
 )
 
@@ -104,6 +107,8 @@ type tail struct {
 	mu      sync.Mutex
 	waiting []waitingEntry
 	dropped []DroppedEntry
+	// bytes is what the waiting entries take.
+	bytes int
 	// wanted remembers by a stream's text whether the selector matches it.
 	wanted map[string]bool
 }
@@ -116,6 +121,7 @@ type waitingEntry struct {
 	line     []byte
 	metadata []model.Pair
 	arrived  time.Time
+	bytes    int
 }
 
 // Tail sends past entries and then live ones to send, one frame after the other, until ctx ends, send fails or
@@ -256,17 +262,28 @@ func (t *tail) observe(id string, streams []wire.Stream) {
 			if !t.pipe.MatchLine(e.Line) {
 				continue
 			}
-			if len(t.waiting) >= tailQueue {
+			size := waitingBytes + len(e.Line) + pairBytes(e.Metadata)
+			if t.bytes+size > tailQueue {
 				if len(t.dropped) < maxDropped {
 					t.dropped = append(t.dropped, DroppedEntry{Labels: s.Labels, Timestamp: e.Timestamp})
 				}
 				continue
 			}
+			t.bytes += size
 			t.waiting = append(t.waiting, waitingEntry{
 				labels: s.Labels, text: s.Text, ts: e.Timestamp, line: slices.Clone(e.Line), metadata: clonePairs(e.Metadata), arrived: now,
+				bytes: size,
 			})
 		}
 	}
+}
+
+func pairBytes(pairs []model.Pair) int {
+	n := 0
+	for _, p := range pairs {
+		n += len(p.Name) + len(p.Value)
+	}
+	return n
 }
 
 func clonePairs(pairs []model.Pair) []model.Pair {
@@ -301,6 +318,7 @@ func (t *tail) take(before time.Time) ([]waitingEntry, []DroppedEntry) {
 	defer t.mu.Unlock()
 	n := 0
 	for n < len(t.waiting) && !t.waiting[n].arrived.After(before) {
+		t.bytes -= t.waiting[n].bytes
 		n++
 	}
 	due := slices.Clone(t.waiting[:n])
