@@ -23,7 +23,7 @@ func (e *evaluation) vectorAggregation(ctx context.Context, agg *syntax.VectorAg
 	switch agg.Op {
 	case syntax.OpSort, syntax.OpSortDesc:
 		return m, nil // the order shows only in the final result
-	case syntax.OpTopK, syntax.OpBottomK:
+	case syntax.OpTopK, syntax.OpBottomK, syntax.OpApproxTopK:
 		return topK(m, agg), nil
 	}
 	return aggregate(m, agg), nil
@@ -122,9 +122,10 @@ func (c *column) combine(o *column, op string) {
 	}
 }
 
-// topK keeps the k largest or smallest values of each group at each step.
+// topK keeps the k largest or smallest values of each group at each step. It is approx_topk too: what may be approximate
+// may be exact.
 func topK(m *matrix, agg *syntax.VectorAggregation) *matrix {
-	h := &rankHeap{largest: agg.Op == syntax.OpTopK, columns: m.columns}
+	h := &rankHeap{largest: agg.Op != syntax.OpBottomK, columns: m.columns}
 	limit := int(*agg.Param)
 	kept := map[int]*column{}
 	out := newMatrix(m.steps)

@@ -458,3 +458,15 @@ func TestCountsNeedNoBlocks(t *testing.T) {
 	require.Zero(t, res.Stats.BlocksDecompressed)
 	require.Contains(t, text(res.Value), `{pod="7"} 1:4000`)
 }
+
+// TestApproxTopK wants approx_topk to be as exact as topk.
+func TestApproxTopK(t *testing.T) {
+	r := newSeed(t)
+	entries, streams := randomEntries(r)
+	src := layouts(entries, streams)["fine"]
+	p := engine.Params{End: entries[len(entries)-1].Timestamp, Instant: true}
+	const inner = `sum by (word) (count_over_time({app="a"} | logfmt [1h]))`
+	want := text(run(t, src, `topk(3, `+inner+`)`, p).Value)
+	require.Equal(t, 3, strings.Count(want, "word="))
+	require.Equal(t, want, text(run(t, src, `approx_topk(3, `+inner+`)`, p).Value))
+}

@@ -326,7 +326,7 @@ func (p *parser) parseQuantile(op rangeOp, agg *RangeAggregation) error {
 }
 
 func (p *parser) parseVectorAggregation(name string) (SampleExpr, error) {
-	function := p.take()
+	p.take()
 	op := vectorOps[name]
 	groupAt := p.peek()
 	grouping, err := p.parseGrouping()
@@ -356,9 +356,6 @@ func (p *parser) parseVectorAggregation(name string) (SampleExpr, error) {
 	}
 	if grouping != nil && op.grouping == forbidden {
 		return nil, p.fail(groupAt, name+" cannot be grouped", "")
-	}
-	if name == OpApproxTopK {
-		return nil, p.fail(function, name+" is not supported", "did you mean topk?")
 	}
 	agg.Grouping = grouping
 	return agg, nil
