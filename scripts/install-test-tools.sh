@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start: redis-server and prometheus-alertmanager as Debian packages, and versitygw, an S3
-# server, by go install into bin/ of the checkout; the linter too. What is there already is left alone, so a second run takes no time.
+# server, by go install into bin/ of the checkout; the linter too; and what runs under Node (clients that push, the grammar of
+# Grafana's editor) by npm. What is there already is left alone, so a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,8 @@ have() { PATH="$PWD/bin:$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; 
 packages=()
 have redis-server || packages+=(redis-server)
 have prometheus-alertmanager || have alertmanager || packages+=(prometheus-alertmanager)
+have node || packages+=(nodejs)
+have npm || packages+=(npm)
 if ((${#packages[@]})); then
 	if ! command -v apt-get >/dev/null 2>&1; then
 		echo "install-test-tools: please install ${packages[*]}: there is no apt-get here" >&2
@@ -45,4 +48,10 @@ linter_version() { PATH="$PWD/bin:$PATH" golangci-lint version 2>/dev/null || tr
 if [[ $(linter_version) != *"has version $golangci "* ]]; then
 	mkdir -p bin
 	GOBIN="$PWD/bin" GOFLAGS='' CGO_ENABLED=0 go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$golangci"
+fi
+
+# npm leaves a copy of the lock file behind, which tells what is installed. Packages run no scripts of their own.
+node=integration/testdata/node
+if [[ ! $node/node_modules/.package-lock.json -nt $node/package-lock.json ]]; then
+	(cd "$node" && npm ci --ignore-scripts --no-audit --no-fund)
 fi
