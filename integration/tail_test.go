@@ -81,7 +81,7 @@ func TestTailUnderLoad(t *testing.T) {
 	<-opened
 	start := strconv.FormatInt(time.Now().Add(-time.Minute).UnixNano(), 10)
 	conn := dialTail(ctx, t, p, "tail", url.Values{"query": {`{app="load"}`}, "start": {start}, "limit": {"5000"}})
-	defer conn.CloseNow() //nolint:errcheck // it may be closed already
+	defer conn.CloseNow()
 	written := make(chan struct{})
 	go func() { wg.Wait(); close(written) }()
 

@@ -67,16 +67,21 @@ func (f *fieldSet) add(name, value, parser string, path []string) {
 	d.values[value] = struct{}{}
 }
 
+// parseObject reads a line that is a JSON object.
+func parseObject(line string) (object map[string]any, ok bool) {
+	if !strings.HasPrefix(strings.TrimSpace(line), "{") {
+		return nil, false
+	}
+	dec := json.NewDecoder(strings.NewReader(line))
+	dec.UseNumber()
+	return object, dec.Decode(&object) == nil
+}
+
 // line finds the fields of a line: those of a JSON object, else the pairs of logfmt.
 func (f *fieldSet) line(line string) {
-	if strings.HasPrefix(strings.TrimSpace(line), "{") {
-		dec := json.NewDecoder(strings.NewReader(line))
-		dec.UseNumber()
-		var object map[string]any
-		if dec.Decode(&object) == nil {
-			f.object(object, "", nil)
-			return
-		}
+	if object, ok := parseObject(line); ok {
+		eachField(object, "", nil, func(name, value string, path []string) { f.add(name, value, "json", path) })
+		return
 	}
 	_, res, _ := f.logfmt.Process(0, []byte(line), nil)
 	if res == nil {
@@ -89,20 +94,52 @@ func (f *fieldSet) line(line string) {
 	})
 }
 
-// object flattens a JSON object as the json parser does: names joined by _, arrays and null left out.
-func (f *fieldSet) object(object map[string]any, prefix string, path []string) {
+// parsed takes over the labels that the parsers of the query itself found in a line. Clients build stages of their own from the
+// answer, so each field names the parser that finds it in such a line, and its path where the line is JSON.
+func (f *fieldSet) parsed(line string, lbs labels.Labels, parsers []string) {
+	paths := map[string][]string{}
+	object, isObject := parseObject(line)
+	if isObject && slices.Contains(parsers, "json") {
+		eachField(object, "", nil, func(name, _ string, path []string) { paths[name] = path })
+	}
+	other := parsers[0]
+	for _, p := range parsers {
+		// Of json and logfmt only the one that fits the line can have found anything.
+		if (p == "json") == isObject || p != "json" && p != "logfmt" {
+			other = p
+			break
+		}
+	}
+	lbs.Range(func(l labels.Label) {
+		if strings.HasPrefix(l.Name, "__error") {
+			return
+		}
+		path, ok := paths[l.Name]
+		if !ok {
+			path, ok = paths[strings.TrimSuffix(l.Name, "_extracted")]
+		}
+		if ok {
+			f.add(l.Name, l.Value, "json", path)
+		} else {
+			f.add(l.Name, l.Value, other, nil)
+		}
+	})
+}
+
+// eachField flattens a JSON object as the json parser does: names joined by _, arrays and null left out.
+func eachField(object map[string]any, prefix string, path []string, fn func(name, value string, path []string)) {
 	for key, v := range object {
 		name := prefix + sanitize(key, prefix == "")
 		at := append(slices.Clone(path), key)
 		switch v := v.(type) {
 		case map[string]any:
-			f.object(v, name+"_", at)
+			eachField(v, name+"_", at, fn)
 		case string:
-			f.add(name, v, "json", at)
+			fn(name, v, at)
 		case json.Number:
-			f.add(name, v.String(), "json", at)
+			fn(name, v.String(), at)
 		case bool:
-			f.add(name, strconv.FormatBool(v), "json", at)
+			fn(name, strconv.FormatBool(v), at)
 		}
 	}
 }
@@ -142,41 +179,37 @@ func (q *Querier) detect(ctx context.Context, p engine.Params) (*fieldSet, error
 	if err != nil {
 		return nil, err
 	}
-	parser := parserOf(query)
+	parsers := parsersOf(query)
 	for _, s := range streams {
 		for _, e := range s.Entries {
 			e.Metadata.Range(func(l labels.Label) { set.add(l.Name, l.Value, "", nil) })
-			if parser == "" {
+			if len(parsers) == 0 {
 				set.line(e.Line)
-				continue
+			} else {
+				set.parsed(e.Line, e.Parsed, parsers)
 			}
-			e.Parsed.Range(func(l labels.Label) {
-				if !strings.HasPrefix(l.Name, "__error") {
-					set.add(l.Name, l.Value, parser, nil)
-				}
-			})
 		}
 	}
 	return set, nil
 }
 
-// parserOf names the parser that the query itself uses, or "".
-func parserOf(query *syntax.LogQuery) string {
+// parsersOf names the parsers that the query itself uses, in its order.
+func parsersOf(query *syntax.LogQuery) (parsers []string) {
 	for _, s := range query.Stages {
 		switch s.(type) {
 		case *syntax.JSONParser:
-			return "json"
+			parsers = append(parsers, "json")
 		case *syntax.LogfmtParser:
-			return "logfmt"
+			parsers = append(parsers, "logfmt")
 		case *syntax.RegexpParser:
-			return "regexp"
+			parsers = append(parsers, "regexp")
 		case *syntax.PatternParser:
-			return "pattern"
+			parsers = append(parsers, "pattern")
 		case *syntax.UnpackParser:
-			return "unpack"
+			parsers = append(parsers, "unpack")
 		}
 	}
-	return ""
+	return parsers
 }
 
 // DetectedFields returns the fields of the newest p.Limit lines, at most limit of them.

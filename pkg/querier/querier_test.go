@@ -381,6 +381,17 @@ func TestDetected(t *testing.T) {
 		"rate": "float1[logfmt][]", "ok": "boolean1[logfmt][]", "user_id": "int1[json][user id]", "user_plan": "string1[json][user plan]",
 		"trace": "string1[][]",
 	}, got)
+	// A query with parsers of its own: each field has the one that fits its line.
+	fields, err = q.DetectedFields(ctx, params(t, `{app="a"} | json | logfmt`, 0, 100*second), 100)
+	require.NoError(t, err)
+	clear(got)
+	for _, f := range fields {
+		got[f.Label] = fmt.Sprintf("%s%d%v%v", f.Type, f.Cardinality, f.Parsers, f.JSONPath)
+	}
+	require.Equal(t, "string2[json logfmt][level]", got["level_extracted"])
+	require.Equal(t, "duration1[logfmt][]", got["took"])
+	require.Equal(t, "int1[json][user id]", got["user_id"])
+	require.Equal(t, "string1[][]", got["trace"])
 	values, err := q.DetectedFieldValues(ctx, params(t, `{app="a"}`, 0, 100*second), "size", 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"5.0kB"}, values)
