@@ -33,6 +33,7 @@ func (q *Querier) strictest(ids []string) *limits.Limits {
 		m.MaxQueryBytesRead = smaller(m.MaxQueryBytesRead, o.MaxQueryBytesRead)
 		m.MaxQuerierBytesRead = smaller(m.MaxQuerierBytesRead, o.MaxQuerierBytesRead)
 		m.QueryTimeout = smaller(m.QueryTimeout, o.QueryTimeout)
+		m.VolumeMaxSeries = smaller(m.VolumeMaxSeries, o.VolumeMaxSeries)
 	}
 	return &m
 }

@@ -19,6 +19,7 @@ type metrics struct {
 	lines   prometheus.Counter
 	chunks  prometheus.Counter
 	blocks  prometheus.Counter
+	blocked *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -36,6 +37,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "loki_logql_querystats_chunk_opened_total", Help: "Chunks that queries opened."}),
 		blocks: f.NewCounter(prometheus.CounterOpts{
 			Name: "logstore_query_blocks_decompressed_total", Help: "Blocks that queries decompressed."}),
+		blocked: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "loki_blocked_queries", Help: "Queries that the limit blocked_queries refused."}, []string{"user"}),
 	}
 }
 

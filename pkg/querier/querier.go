@@ -101,6 +101,9 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 		return engine.Result{}, err
 	}
 	lim := q.strictest(ids)
+	if err := q.guard(p.Text, p.Expr, ids); err != nil {
+		return engine.Result{}, err
+	}
 	if err := checkQuery(&p, lim, q.now()); err != nil {
 		return engine.Result{}, err
 	}

@@ -259,9 +259,11 @@ func (q *Querier) Volume(ctx context.Context, r VolumeRequest) ([]Volume, error)
 	if err != nil {
 		return nil, err
 	}
-	if !q.strictest(ids).VolumeEnabled {
+	lim := q.strictest(ids)
+	if !lim.VolumeEnabled {
 		return nil, ErrVolumeDisabled
 	}
+	r.Limit = smaller(r.Limit, lim.VolumeMaxSeries)
 	names := volumeNames(r)
 	sums := map[string]*Volume{}
 	err = q.count(ctx, r, func(s *logql.Stream, t *tally) {
