@@ -21,6 +21,7 @@ const (
 	reasonMetadataForbidden = "disallowed_structured_metadata"
 	reasonRateLimited       = "rate_limited"
 	reasonBlocked           = "blocked_ingestion"
+	reasonBlockedPolicy     = "blocked_ingestion_policy"
 )
 
 type metrics struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -25,12 +26,15 @@ type streamInfo struct {
 	hash uint64
 	// level is the level that the labels tell, levelNone if they don't.
 	level level
+	// policy is that of the stream, or "", and blocked until when it takes no entries.
+	policy  string
+	blocked time.Time
 	// reason and refusal say why the stream takes no entries; reason is empty if it does.
 	reason, refusal string
 }
 
 // newStreamInfo parses a label set. It keeps nothing of raw, which may belong to a request. An error refuses the request.
-func newStreamInfo(raw, tenantID string, lim *limits.Limits, fields *levelFields) (*streamInfo, error) {
+func newStreamInfo(raw, tenantID string, lim *limits.Limits, fields *levelFields, policies []policyRule) (*streamInfo, error) {
 	set, err := wire.ParseLabels(raw)
 	if err != nil {
 		return nil, err
@@ -41,7 +45,9 @@ func newStreamInfo(raw, tenantID string, lim *limits.Limits, fields *levelFields
 	}
 	slices.SortStableFunc(set, func(a, b labels.Label) int { return strings.Compare(a.Name, b.Name) })
 	info := &streamInfo{text: string(wire.AppendLabels(nil, set))}
-	info.reason, info.refusal = checkLabels(set, info.text, tenantID, lim)
+	info.policy = policyOf(policies, set)
+	info.blocked = blockedUntil(lim, info.policy)
+	info.reason, info.refusal = checkLabels(set, info.text, tenantID, info.policy, lim)
 	if info.reason != "" {
 		return info, nil
 	}
@@ -55,19 +61,11 @@ func newStreamInfo(raw, tenantID string, lim *limits.Limits, fields *levelFields
 
 // discoverServiceName adds the label service_name, from the first of the candidates that the stream has.
 func discoverServiceName(set []labels.Label, candidates []string) []labels.Label {
-	value := func(name string) string {
-		for _, l := range set {
-			if l.Name == name {
-				return l.Value
-			}
-		}
-		return ""
-	}
-	if value(serviceName) != "" {
+	if valueOf(set, serviceName) != "" {
 		return set
 	}
 	for _, name := range candidates {
-		if v := value(name); v != "" {
+		if v := valueOf(set, name); v != "" {
 			return append(set, labels.Label{Name: serviceName, Value: v})
 		}
 	}
@@ -75,7 +73,7 @@ func discoverServiceName(set []labels.Label, candidates []string) []labels.Label
 }
 
 // checkLabels returns why a stream with these labels, which are sorted, takes no entries.
-func checkLabels(set []labels.Label, text, tenantID string, lim *limits.Limits) (reason, refusal string) {
+func checkLabels(set []labels.Label, text, tenantID, policy string, lim *limits.Limits) (reason, refusal string) {
 	if len(set) == 0 {
 		return reasonNoLabels, "error at least one label pair is required per stream"
 	}
@@ -97,13 +95,13 @@ func checkLabels(set []labels.Label, text, tenantID string, lim *limits.Limits) 
 		return reasonLabelCount, fmt.Sprintf("entry for stream '%s' has %d label names; limit %d", text, count, lim.MaxLabelNamesPerSeries)
 	}
 	var missing []string
-	for _, name := range lim.EnforcedLabels {
+	for _, name := range enforcedLabels(lim, policy) {
 		if !slices.ContainsFunc(set, func(l labels.Label) bool { return l.Name == name }) {
 			missing = append(missing, name)
 		}
 	}
 	if len(missing) > 0 {
-		return reasonEnforcedLabels, fmt.Sprintf("missing required labels '%s' for user '%s' for stream '%s' (policy: '')", strings.Join(missing, ","), tenantID, text)
+		return reasonEnforcedLabels, fmt.Sprintf("missing required labels '%s' for user '%s' for stream '%s' (policy: '%s')", strings.Join(missing, ","), tenantID, text, policy)
 	}
 	return "", ""
 }

@@ -29,9 +29,10 @@ type tenantState struct {
 	used atomic.Int64
 
 	mu sync.RWMutex
-	// limits and fields are those that the infos were made under.
-	limits *limits.Limits
-	fields *levelFields
+	// limits, fields and policies are those that the infos were made under.
+	limits   *limits.Limits
+	fields   *levelFields
+	policies []policyRule
 	// recent and older are two generations of infos by the text in which a client wrote the labels. A look-up in older
 	// moves the info to recent; when recent is full or old, it becomes older.
 	recent, older map[string]*streamInfo
@@ -117,6 +118,11 @@ func (d *Distributor) parse(t *tenantState, lim *limits.Limits, streams []wire.P
 	if t.limits != lim {
 		// What is known of a stream depends on the limits: all is new.
 		t.limits, t.fields, t.recent, t.older = lim, newLevelFields(lim), nil, nil
+		var bad []error
+		t.policies, bad = policyRules(lim)
+		for _, err := range bad {
+			d.log.Warn("a selector of policy_stream_mapping has no effect", "tenant", t.id, "err", err)
+		}
 	}
 	parsed := 0
 	for i := range streams {
@@ -131,7 +137,7 @@ func (d *Distributor) parse(t *tenantState, lim *limits.Limits, streams []wire.P
 			if info == nil {
 				parsed++
 				var err error
-				if info, err = newStreamInfo(raw, t.id, lim, t.fields); err != nil {
+				if info, err = newStreamInfo(raw, t.id, lim, t.fields, t.policies); err != nil {
 					return nil, err
 				}
 			}

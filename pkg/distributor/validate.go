@@ -16,6 +16,9 @@ type checker struct {
 	limits  *limits.Limits
 	fields  *levelFields
 	metrics *metrics
+	// generic are the fields to be discovered, by order of their names.
+	generic []string
+	now     time.Time
 	// oldest and newest bound the timestamps; before schema there is no period of the schema to store an entry in.
 	oldest, newest, schema int64
 
@@ -34,7 +37,11 @@ const noOldest = -1 << 63
 
 func (c *checker) reset(tenantID string, lim *limits.Limits, m *metrics, schema int64, now time.Time) {
 	c.tenant, c.limits, c.metrics = tenantID, lim, m
-	c.schema = schema
+	c.schema, c.now = schema, now
+	c.generic = nil
+	if len(lim.DiscoverGenericFields) > 0 {
+		c.generic = genericFields(lim.DiscoverGenericFields)
+	}
 	c.oldest, c.newest = schema, now.Add(lim.CreationGracePeriod).UnixNano()
 	if lim.RejectOldSamples {
 		c.oldest = max(c.oldest, now.Add(-lim.RejectOldSamplesMaxAge).UnixNano())
@@ -64,12 +71,34 @@ func (c *checker) stream(info *streamInfo, entries []wire.PushEntry) {
 		c.metrics.discard(c.tenant, info.reason, len(entries), size)
 		return
 	}
+	if c.now.Before(info.blocked) {
+		c.blocked(info, entries)
+		return
+	}
 	kept := c.entries(info, entries)
 	if c.limits.IncrementDuplicateTimestamp {
 		moveDuplicates(kept)
 	}
 	if len(kept) > 0 {
 		c.streams = append(c.streams, wire.Stream{Labels: info.labels, Text: info.text, Hash: info.hash, Entries: kept})
+	}
+}
+
+// blocked refuses the entries of a stream whose policy is blocked, in silence if the limits say so.
+func (c *checker) blocked(info *streamInfo, entries []wire.PushEntry) {
+	size := 0
+	for i := range entries {
+		size += entries[i].Size()
+	}
+	c.lines, c.bytes = c.lines+len(entries), c.bytes+size
+	c.metrics.discard(c.tenant, reasonBlockedPolicy, len(entries), size)
+	status := c.limits.BlockIngestionStatusCode
+	if status == 200 {
+		return
+	}
+	if p := c.problems.add(reasonBlockedPolicy, status); p.text == "" {
+		p.text = fmt.Sprintf("ingestion blocked for user '%s' (policy: '%s') until '%s' with status code '%d'",
+			c.tenant, info.policy, info.blocked.Format(time.RFC3339), status)
 	}
 }
 
@@ -97,6 +126,9 @@ func (c *checker) entries(info *streamInfo, entries []wire.PushEntry) []wire.Pus
 			if !c.metadata(info, e) {
 				continue
 			}
+		}
+		if len(c.generic) > 0 {
+			c.addGenericFields(info, e)
 		}
 		if lim.DiscoverLogLevels {
 			c.addLevel(info, e)
