@@ -16,9 +16,6 @@ import (
 	"logstore/integration/testservers"
 )
 
-// otherIndexes are the recorded buckets whose index store is still to be built.
-var otherIndexes = []string{"l29-tsdb-v12", "l37-tsdb-raw", "l37-tsdb-compacted"}
-
 // TestFixtures starts a store on each bucket that Loki wrote, with the configuration that Loki had, and wants Loki's
 // answers from it.
 func TestFixtures(t *testing.T) {
@@ -38,7 +35,6 @@ func TestFixtures(t *testing.T) {
 			t.Logf("%d queries", len(cases))
 		})
 	}
-	t.Logf("not yet: %s", strings.Join(otherIndexes, ", "))
 }
 
 // startOnBucket starts a store on a case with the case's own configuration. Only a case on S3 needs a change in it: the

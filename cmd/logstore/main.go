@@ -13,6 +13,7 @@ import (
 
 	"logstore/pkg/api"
 	"logstore/pkg/app"
+	"logstore/pkg/buckets"
 	"logstore/pkg/config"
 	"logstore/pkg/failpoint"
 )
@@ -59,7 +60,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		_, err = fmt.Fprintln(stdout, "all")
 	case setup.VerifyOnly:
 		app.LogSetup(app.NewLogger(setup.Config, stderr, nil), setup)
-		_, err = fmt.Fprintln(stderr, "config is valid")
+		if err = buckets.Verify(setup.Config); err == nil {
+			_, err = fmt.Fprintln(stderr, "config is valid")
+		}
 	default:
 		err = serve(setup, build, stderr)
 	}

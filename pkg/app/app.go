@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -14,12 +15,14 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/api"
+	"logstore/pkg/buckets"
 	"logstore/pkg/config"
 	"logstore/pkg/deletes"
 	"logstore/pkg/distributor"
 	"logstore/pkg/ingester"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
+	"logstore/pkg/model"
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/remotewrite"
@@ -42,10 +45,11 @@ type App struct {
 
 	limits      *limits.Overrides
 	runtime     *config.Runtime
-	buckets     *buckets
+	buckets     *buckets.Buckets
 	caches      caches
 	periods     schema.Periods
 	shipper     *shipper.Shipper
+	tsdb        *shipper.TSDB
 	store       *store.Store
 	deletes     *deletes.Store
 	ring        *ring.Ring
@@ -129,6 +133,13 @@ func (a *App) newDistributor() error {
 	cfg := distributor.DefaultConfig()
 	if configs := a.cfg.Schema.Configs; len(configs) > 0 {
 		cfg.Oldest = configs[0].From
+	}
+	for _, r := range a.cfg.Schema.ReadOnly(time.Now()) {
+		i := model.Interval{Start: r.From.UnixNano(), End: math.MaxInt64}
+		if !r.Until.IsZero() {
+			i.End = r.Until.UnixNano()
+		}
+		cfg.ReadOnly = append(cfg.ReadOnly, distributor.ReadOnly{Interval: i, Why: r.Why})
 	}
 	deps := distributor.Deps{
 		Limits: a.limits, Members: a.ring, Ingester: a.ingester, ID: a.ring.Self().ID,
@@ -225,6 +236,9 @@ func (a *App) ready() error {
 	if err := a.ingester.Ready(); err != nil {
 		return fmt.Errorf("Ingester not ready: %w", err)
 	}
+	if err := a.indexReady(); err != nil {
+		return fmt.Errorf("Index not ready: %w", err)
+	}
 	return nil
 }
 
@@ -246,6 +260,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.readDeletes(ctx)
 	parts.start("deletes", a.runDeletes)
 	parts.start("shipper", a.shipper.Run)
+	parts.start("tsdb", a.runTSDB)
 	parts.start("ingester", a.ingester.Run)
 	parts.start("notifier", a.notifiers.run)
 	parts.start("remote write", a.runRemoteWrite)
@@ -263,8 +278,10 @@ func (a *App) Run(ctx context.Context) error {
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "rpc", "peers", "deletes", "caches", "limits")
-	a.buckets.close()
+	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "rpc", "peers", "deletes", "caches", "limits")
+	if closeErr := a.buckets.Close(); closeErr != nil {
+		a.logger.Warn("cannot close the buckets", "err", closeErr)
+	}
 	if err == nil {
 		a.logger.Info("logstore stopped")
 	}

@@ -16,7 +16,7 @@ func (a *App) newDeletes() error {
 	if !c.RetentionEnabled || c.DeleteRequestStore == "" {
 		return nil
 	}
-	bucket, _, err := a.buckets.get(c.DeleteRequestStore)
+	bucket, _, err := a.buckets.Get(c.DeleteRequestStore)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (a *App) ruleStore() (*ruler.Store, error) {
 	if where.Kind == config.KindFilesystem && (!writable || strings.ContainsAny(pattern, "*?[")) {
 		return ruler.NewLocal(pattern, single)
 	}
-	b, err := a.buckets.getRules(where)
+	b, err := a.buckets.Rules(where)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the store of rules: %w", err)
 	}
@@ -149,10 +149,10 @@ func (a *App) rulerState() (objstore.Bucket, error) {
 		return nil, err
 	}
 	if where.Kind == config.KindS3 {
-		return a.buckets.getRules(where)
+		return a.buckets.Rules(where)
 	}
 	if n := len(a.cfg.Schema.Configs); n > 0 {
-		b, where, err := a.buckets.get(a.cfg.Schema.Configs[n-1].ObjectStore)
+		b, where, err := a.buckets.Get(a.cfg.Schema.Configs[n-1].ObjectStore)
 		if err != nil {
 			return nil, err
 		}

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"context"
 	"os"
 
+	"logstore/pkg/buckets"
 	"logstore/pkg/config"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
@@ -10,72 +12,82 @@ import (
 	"logstore/pkg/store"
 )
 
-// periods says the schema in schema's words.
-func periods(cfg *config.Config) (schema.Periods, error) {
-	var out schema.Periods
-	for _, p := range cfg.Schema.Configs {
-		version, err := schema.ParseVersion(p.Schema)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, schema.PeriodConfig{
-			From: p.From, Store: p.Store, ObjectStore: p.ObjectStore, Schema: version, RowShards: uint32(p.RowShards),
-			IndexPrefix: p.Index.Prefix, PathPrefix: p.Index.PathPrefix, IndexPeriod: p.Index.Period,
-		})
-	}
-	return out, out.Validate()
-}
-
-// newStorage builds the buckets, the index and the store over them.
+// newStorage builds the buckets, the indexes and the store over them.
 func (a *App) newStorage() error {
-	ps, err := periods(a.cfg)
+	var err error
+	a.buckets, err = buckets.New(a.cfg, a.logger.With("component", "objstore"), a.registry)
 	if err != nil {
 		return err
 	}
-	a.periods = ps
-	a.buckets = newBuckets(a.cfg, a.logger.With("component", "objstore"), a.registry)
-	stores := map[string]store.ObjectStore{}
-	index := make([]objstore.Bucket, len(ps))
-	for i, p := range ps {
-		bucket, where, err := a.buckets.get(p.ObjectStore)
-		if err != nil {
+	a.periods = a.buckets.Periods
+	chunks, err := a.buckets.Chunks()
+	if err != nil {
+		return err
+	}
+	index, err := a.buckets.Index()
+	if err != nil {
+		return err
+	}
+	deps := shipper.Deps{
+		Periods: a.periods, Bucket: func(i int) objstore.Bucket { return index[i] }, Uploaded: a.tellIndexChanged,
+		Logger: a.logger.With("component", "shipper"), Registerer: a.registry,
+	}
+	if a.shipper, err = shipper.New(a.shipperConfig(), deps); err != nil {
+		return err
+	}
+	indexes := map[string]store.Index{schema.StoreBoltDB: a.shipper}
+	if a.cfg.Schema.Has(config.StoreTSDB) {
+		if a.tsdb, err = shipper.NewTSDB(a.tsdbConfig(), deps); err != nil {
 			return err
 		}
-		stores[p.ObjectStore] = store.ObjectStore{
-			Bucket: bucket, Filesystem: where.Kind == config.KindFilesystem, ChunkDelimiter: where.S3.ChunkDelimiter,
-		}
-		index[i] = bucket
-		if shared := a.cfg.Storage.BoltDBShipper.SharedStore; shared != "" && p.Store == schema.StoreBoltDB {
-			if index[i], _, err = a.buckets.get(shared); err != nil {
-				return err
-			}
-		}
+		indexes[schema.StoreTSDB] = a.tsdb
 	}
-	a.shipper, err = shipper.New(a.shipperConfig(), shipper.Deps{
-		Periods: ps, Bucket: func(i int) objstore.Bucket { return index[i] }, Uploaded: a.tellIndexChanged,
-		Logger: a.logger.With("component", "shipper"), Registerer: a.registry,
-	})
-	if err != nil {
-		return err
-	}
-	deps := store.Deps{
-		Periods: ps, Stores: stores, Indexes: map[string]store.Index{schema.StoreBoltDB: a.shipper}, Registerer: a.registry,
+	storeDeps := store.Deps{
+		Periods: a.periods, Stores: chunks, Indexes: indexes, Registerer: a.registry,
 		Cache: objectCache{a.caches.chunks}, SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan,
 	}
-	if a.cfg.ChunkStore.WriteDedupeCacheConfig.Redis.Endpoint != "" || a.cfg.ChunkStore.WriteDedupeCacheConfig.EmbeddedCache.Enabled {
-		deps.Written = objectCache{a.caches.written}
+	if written := a.cfg.ChunkStore.WriteDedupeCacheConfig; written.Redis.Endpoint != "" || written.EmbeddedCache.Enabled {
+		storeDeps.Written = objectCache{a.caches.written}
 	}
-	a.store, err = store.New(deps)
+	a.store, err = store.New(storeDeps)
+	return err
+}
+
+// runTSDB keeps the index of periods with store tsdb, if there is one.
+func (a *App) runTSDB(ctx context.Context) error {
+	if a.tsdb == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return a.tsdb.Run(ctx)
+}
+
+// indexReady returns why queries of the last days would wait for their index tables, or nil.
+func (a *App) indexReady() error {
+	err := a.shipper.Ready()
+	if err == nil && a.tsdb != nil {
+		err = a.tsdb.Ready()
+	}
 	return err
 }
 
 func (a *App) shipperConfig() shipper.Config {
 	c, s := shipper.DefaultConfig, a.cfg.Storage.BoltDBShipper
 	c.ActiveIndexDirectory, c.CacheLocation = s.ActiveIndexDirectory, s.CacheLocation
-	c.CacheTTL, c.ResyncInterval = s.CacheTTL, s.ResyncInterval
+	c.CacheTTL, c.ResyncInterval, c.QueryReadyDays = s.CacheTTL, s.ResyncInterval, s.QueryReadyNumDays
+	c.CacheBytes = int64(a.cfg.Logstore.IndexCacheSize)
+	c.RetainUploaded = s.IngesterDBRetain
+	c.ShutdownTimeout = a.cfg.Logstore.ShutdownUploadTimeout
 	c.IndexCacheValidity = a.cfg.Storage.IndexCacheValidity
 	c.BuildPerTenantIndex = s.BuildPerTenantIndex
 	c.IngesterID = a.instanceID()
+	return c
+}
+
+func (a *App) tsdbConfig() shipper.CacheConfig {
+	c, s := shipper.DefaultCacheConfig, a.cfg.Storage.TSDBShipper
+	c.CacheLocation, c.CacheTTL, c.ResyncInterval = s.CacheLocation, s.CacheTTL, s.ResyncInterval
+	c.QueryReadyDays, c.CacheBytes = s.QueryReadyNumDays, int64(a.cfg.Logstore.IndexCacheSize)
 	return c
 }
 

@@ -1,10 +1,16 @@
 package config
 
+import "time"
+
 // Logstore is the block `logstore`: settings that Loki does not have.
 type Logstore struct {
 	// MemoryLimit bounds the memory of entries that are not in the bucket yet; 0: a share of what the process may use.
 	MemoryLimit int           `loki:"memory_limit,bytes"`
 	Ruler       LogstoreRuler `loki:"ruler"`
+	// IndexCacheSize bounds the copies of index tables on the disk, those of each index store; 0: no bound.
+	IndexCacheSize int `loki:"index_cache_size,bytes"`
+	// ShutdownUploadTimeout bounds how long a stop waits for the bucket to take the last index tables.
+	ShutdownUploadTimeout time.Duration `loki:"shutdown_upload_timeout"`
 }
 
 // LogstoreRuler is `logstore.ruler`.

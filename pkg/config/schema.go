@@ -72,6 +72,55 @@ func (s Schema) At(t time.Time) *Period {
 	return nil
 }
 
+// Has reports whether a period has an index store.
+func (s Schema) Has(store string) bool {
+	return slices.ContainsFunc(s.Configs, func(p Period) bool { return p.Store == store })
+}
+
+// ReadOnly is a span of days that can be read and not written.
+type ReadOnly struct {
+	// From is the first instant; Until is the first one behind, the zero time if no other period follows.
+	From, Until time.Time
+	// Why says so, and what to do about it.
+	Why string
+}
+
+// Contains reports whether an instant is in the span.
+func (r ReadOnly) Contains(t time.Time) bool {
+	return !t.Before(r.From) && (r.Until.IsZero() || t.Before(r.Until))
+}
+
+// ReadOnly returns the periods that are only read. now is the time of the advice.
+func (s Schema) ReadOnly(now time.Time) []ReadOnly {
+	var out []ReadOnly
+	for i, p := range s.Configs {
+		if p.Store != StoreTSDB {
+			continue
+		}
+		r := ReadOnly{From: p.From, Why: fmt.Sprintf("the schema period from %s has store tsdb, which is read here and not written", p.From.Format(time.DateOnly))}
+		if i+1 < len(s.Configs) {
+			r.Until = s.Configs[i+1].From
+		}
+		if r.Until.IsZero() || r.Until.After(now) {
+			r.Why += ": " + p.advice(now)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// advice says how to go on from a period that is only read.
+func (p Period) advice(now time.Time) string {
+	next := p
+	next.From = now.UTC().Truncate(day).Add(day)
+	if p.From.After(now) {
+		next.From = p.From
+	}
+	return fmt.Sprintf("pushes of its days are refused. To take them, let a period with store %s follow in schema_config.configs, such as "+
+		"{from: %s, store: %s, object_store: %s, schema: %s, index: {prefix: %s, period: 24h}}, and keep the Loki that writes the bucket until that day begins (UTC)",
+		StoreBoltDBShipper, next.From.Format(time.DateOnly), StoreBoltDBShipper, p.ObjectStore, p.Schema, p.Index.Prefix)
+}
+
 // validate reports what would put data where nobody finds it.
 func (s Schema) validate(c *Config, add addError) {
 	if len(s.Configs) == 0 {

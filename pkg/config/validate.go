@@ -76,6 +76,8 @@ func (c *Config) validateIngester(add addError) {
 		"ingester.max_chunk_age": i.MaxChunkAge, "ingester.flush_op_timeout": i.FlushOpTimeout,
 		"storage_config.boltdb_shipper.resync_interval": c.Storage.BoltDBShipper.ResyncInterval,
 		"compactor.compaction_interval":                 c.Compactor.CompactionInterval,
+		"storage_config.tsdb_shipper.resync_interval":   c.Storage.TSDBShipper.ResyncInterval,
+		"logstore.shutdown_upload_timeout":              c.Logstore.ShutdownUploadTimeout,
 	} {
 		if period == 0 {
 			add(path, "0 is not allowed, only a duration above 0")
@@ -99,6 +101,7 @@ func (c *Config) validateIngester(add addError) {
 func (c *Config) validateStores(add addError) {
 	for path, name := range map[string]string{
 		"storage_config.boltdb_shipper.shared_store": c.Storage.BoltDBShipper.SharedStore,
+		"storage_config.tsdb_shipper.shared_store":   c.Storage.TSDBShipper.SharedStore,
 		"compactor.shared_store":                     c.Compactor.SharedStore,
 		"compactor.delete_request_store":             c.Compactor.DeleteRequestStore,
 	} {
@@ -227,8 +230,10 @@ func (c *Config) warnings(isSet func(path string) bool) []string {
 	if !c.Compactor.RetentionEnabled && (c.Limits.RetentionPeriod > 0 || len(c.Limits.RetentionStream) > 0) {
 		warn("limits_config.retention_period and retention_stream delete nothing while compactor.retention_enabled is false")
 	}
-	if n := len(c.Schema.Configs); n > 0 && c.Schema.Configs[n-1].Store == StoreTSDB {
-		warn("the last period has the store tsdb: its tables are read, and new data are indexed as %s", StoreBoltDBShipper)
+	for _, r := range c.Schema.ReadOnly(time.Now()) {
+		if r.Until.IsZero() || r.Until.After(time.Now()) {
+			warn("%s", r.Why)
+		}
 	}
 	if !c.Ingester.WAL.Enabled {
 		warn("ingester.wal.enabled is false: a crash loses what is not flushed yet")

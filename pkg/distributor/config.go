@@ -3,6 +3,8 @@ package distributor
 import (
 	"errors"
 	"time"
+
+	"logstore/pkg/model"
 )
 
 // Config is the configuration of a distributor.
@@ -17,6 +19,15 @@ type Config struct {
 	ReplicationFactor int
 	// RemoteTimeout (ingester_client.remote_timeout) bounds a push to another member.
 	RemoteTimeout time.Duration
+	// ReadOnly are the spans of days that can be read and not written.
+	ReadOnly []ReadOnly
+}
+
+// ReadOnly is a span of time whose entries are refused.
+type ReadOnly struct {
+	Interval model.Interval
+	// Why says so, and what to do about it.
+	Why string
 }
 
 // DefaultConfig returns Loki's defaults, and a cache for as many streams as a big tenant has on one member.

@@ -35,7 +35,8 @@ type Distributor struct {
 	metrics  *metrics
 	log      *slog.Logger
 	// schema is Config.Oldest in nanoseconds.
-	schema int64
+	schema   int64
+	readOnly []ReadOnly
 
 	checkers sync.Pool
 	tenants  tenants
@@ -67,6 +68,7 @@ func New(cfg Config, deps Deps) (*Distributor, error) {
 		metrics:  newMetrics(deps.Registerer),
 		log:      deps.Log,
 		schema:   cfg.schema(),
+		readOnly: cfg.ReadOnly,
 		checkers: sync.Pool{New: func() any { return new(checker) }},
 		tenants:  tenants{byID: map[string]*tenantState{}},
 	}
@@ -95,7 +97,7 @@ func (d *Distributor) Push(ctx context.Context, req *wire.PushRequest) error {
 	t := d.tenantState(id, lim, now)
 	c := d.checkers.Get().(*checker)
 	defer d.putChecker(c)
-	c.reset(t.id, lim, d.metrics, d.schema, now)
+	c.reset(t.id, lim, d.metrics, d.schema, d.readOnly, now)
 	if c.infos, c.fields, err = d.find(t, lim, req.Streams, c.infos, now); err != nil {
 		return &PushError{Status: statusBadRequest, Text: err.Error(), cause: err}
 	}

@@ -82,7 +82,7 @@ func (p *problems) add(reason string, status int) *problem {
 	return &(*p)[len(*p)-1]
 }
 
-// answer returns the error that the client gets, nil if there is no problem. 429 outranks the others: then a retry may
+// answer returns the error that the client gets, nil if there is no problem. 429 and 503 outrank the others: then a retry may
 // store more.
 func (p problems) answer() error {
 	if len(p) == 0 {
@@ -104,8 +104,11 @@ func (p problems) answer() error {
 		b.WriteString(p[i].text)
 	}
 	e := &PushError{Status: status, Text: b.String()}
-	if status == statusTooMany {
+	switch status {
+	case statusTooMany:
 		e.RetryAfter = defaultRetryAfter
+	case statusUnavailable:
+		e.RetryAfter = maxRetryAfter
 	}
 	return e
 }

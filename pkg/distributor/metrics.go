@@ -15,6 +15,7 @@ const (
 	reasonEnforcedLabels    = "missing_enforced_labels"
 	reasonLineTooLong       = "line_too_long"
 	reasonTooOld            = "greater_than_max_sample_age"
+	reasonReadOnly          = "read_only_period"
 	reasonTooNew            = "too_far_in_future"
 	reasonMetadataTooLarge  = "structured_metadata_too_large"
 	reasonMetadataTooMany   = "structured_metadata_too_many"

@@ -21,6 +21,7 @@ type checker struct {
 	now     time.Time
 	// oldest and newest bound the timestamps; before schema there is no period of the schema to store an entry in.
 	oldest, newest, schema int64
+	readOnly               []ReadOnly
 
 	problems problems
 	// lines and bytes count what came, keptLines and keptBytes what is good.
@@ -35,9 +36,9 @@ type checker struct {
 
 const noOldest = -1 << 63
 
-func (c *checker) reset(tenantID string, lim *limits.Limits, m *metrics, schema int64, now time.Time) {
+func (c *checker) reset(tenantID string, lim *limits.Limits, m *metrics, schema int64, readOnly []ReadOnly, now time.Time) {
 	c.tenant, c.limits, c.metrics = tenantID, lim, m
-	c.schema, c.now = schema, now
+	c.schema, c.readOnly, c.now = schema, readOnly, now
 	c.generic = nil
 	if len(lim.DiscoverGenericFields) > 0 {
 		c.generic = genericFields(lim.DiscoverGenericFields)
@@ -114,6 +115,9 @@ func (c *checker) entries(info *streamInfo, entries []wire.PushEntry) []wire.Pus
 			c.badTime(info, e)
 			continue
 		}
+		if len(c.readOnly) > 0 && c.inReadOnly(info, e) {
+			continue
+		}
 		if size > lim.MaxLineSize && lim.MaxLineSize > 0 {
 			if !c.truncated(e) {
 				c.tooLong(info, e)
@@ -146,9 +150,13 @@ func (c *checker) entries(info *streamInfo, entries []wire.PushEntry) []wire.Pus
 
 // refuse counts an entry that is refused. text is called for the first of its reason only.
 func (c *checker) refuse(e *wire.PushEntry, reason string, text func() string) {
+	c.refuseWith(e, reason, statusBadRequest, text)
+}
+
+func (c *checker) refuseWith(e *wire.PushEntry, reason string, status int, text func() string) {
 	size := e.Size()
 	c.bytes += size
-	if p := c.problems.add(reason, statusBadRequest); p.text == "" {
+	if p := c.problems.add(reason, status); p.text == "" {
 		p.text = text()
 	}
 	c.metrics.discard(c.tenant, reason, 1, size)
@@ -171,6 +179,26 @@ func (c *checker) badTime(info *streamInfo, e *wire.PushEntry) {
 	c.refuse(e, reasonTooNew, func() string {
 		return fmt.Sprintf("entry for stream '%s' has timestamp too new: %s", info.text, rfc3339(e.Timestamp))
 	})
+}
+
+// inReadOnly refuses an entry of days that cannot be written. While such a span is in force the client shall try again: nothing
+// is wrong with its entries, and the configuration may be mended before it gives up.
+func (c *checker) inReadOnly(info *streamInfo, e *wire.PushEntry) bool {
+	for i := range c.readOnly {
+		r := &c.readOnly[i]
+		if !r.Interval.Contains(e.Timestamp) {
+			continue
+		}
+		status := statusBadRequest
+		if r.Interval.Contains(c.now.UnixNano()) {
+			status = statusUnavailable
+		}
+		c.refuseWith(e, reasonReadOnly, status, func() string {
+			return fmt.Sprintf("cannot store an entry for stream '%s' at %s: %s", info.text, rfc3339(e.Timestamp), r.Why)
+		})
+		return true
+	}
+	return false
 }
 
 func rfc3339(ts int64) string { return time.Unix(0, ts).UTC().Format(time.RFC3339) }

@@ -40,7 +40,12 @@ func Compress(path string) ([]byte, error) {
 
 // Unpack writes an index object to a file that is complete, checked and on disk when Unpack returns. compressed says
 // whether the object is gzip. The caller names a temporary path and renames it.
-func Unpack(path string, object io.Reader, compressed bool) (err error) {
+func Unpack(path string, object io.Reader, compressed bool) error {
+	return UnpackWith(path, object, compressed, Check)
+}
+
+// UnpackWith is Unpack for an object of another format, which check knows. A damaged gzip wraps ErrCorrupt.
+func UnpackWith(path string, object io.Reader, compressed bool, check func(path string) error) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return fmt.Errorf("cannot unpack index file: %w", err)
@@ -64,7 +69,7 @@ func Unpack(path string, object io.Reader, compressed bool) (err error) {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("cannot unpack index file %s: %w", path, err)
 	}
-	return Check(path)
+	return check(path)
 }
 
 // gzipError marks what the object is to blame for.

@@ -60,3 +60,11 @@ type Piece interface {
 	// and only when its content is needed. The chunk is immutable and stays valid as long as it is referenced.
 	Open(ctx context.Context) (*chunk.Chunk, error)
 }
+
+// SizedPiece is a Piece of which the index knows the size without opening it. Statistics are taken from it.
+type SizedPiece interface {
+	Piece
+	// Size returns the bytes of lines and metadata in units of 1024, rounded, and the number of entries. ok is false if this
+	// piece's index does not know them.
+	Size() (kb, entries uint32, ok bool)
+}

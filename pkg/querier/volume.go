@@ -64,6 +64,19 @@ type tally struct {
 	bytes    []int64
 	entries  int64
 	pairs    []model.Pair
+	// sized counts the pieces that were taken from the index, opened those that were read; seen are the windows in which
+	// pieces of the first kind were met.
+	sized, opened int64
+	seen          map[int64]bool
+}
+
+// streams returns how often the stream counts: once, and in what an index says once a window.
+func (t *tally) streams() int64 {
+	n := int64(len(t.seen))
+	if t.opened > 0 || n == 0 {
+		n++
+	}
+	return n
 }
 
 func newTally(interval model.Interval, step int64) *tally {
@@ -127,9 +140,18 @@ func pairsSize(pairs []model.Pair) int {
 	return n
 }
 
+// empty reports whether nothing of the stream is in the interval.
+func (t *tally) empty() bool { return t.entries == 0 && t.sized == 0 }
+
 // stream counts a stream, each entry once.
 func (t *tally) stream(ctx context.Context, s *logql.Stream) error {
-	pieces := slices.Clone(s.Pieces)
+	pieces := make([]logql.Piece, 0, len(s.Pieces))
+	for _, p := range s.Pieces {
+		if !t.takeSized(p) {
+			pieces = append(pieces, p)
+		}
+	}
+	t.opened = int64(len(pieces))
 	slices.SortStableFunc(pieces, func(a, b logql.Piece) int {
 		x, _ := a.Bounds()
 		y, _ := b.Bounds()
@@ -242,11 +264,11 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 func (q *Querier) IndexStats(ctx context.Context, matchers []*labels.Matcher, interval model.Interval) (IndexStats, error) {
 	var out IndexStats
 	err := q.count(ctx, VolumeRequest{Matchers: matchers, Interval: interval}, func(s *logql.Stream, t *tally) {
-		if t.entries == 0 {
+		if t.empty() {
 			return
 		}
-		out.Streams++
-		out.Chunks += int64(len(s.Pieces))
+		out.Streams += t.streams()
+		out.Chunks += t.opened + t.sized
 		out.Entries += t.entries
 		out.Bytes += kibibytes(t.bytes[0])
 	})
@@ -267,7 +289,7 @@ func (q *Querier) Volume(ctx context.Context, r VolumeRequest) ([]Volume, error)
 	names := volumeNames(r)
 	sums := map[string]*Volume{}
 	err = q.count(ctx, r, func(s *logql.Stream, t *tally) {
-		if t.entries == 0 {
+		if t.empty() {
 			return
 		}
 		lbs := s.Labels

@@ -26,6 +26,9 @@ const (
 type ChunkName struct {
 	model.ChunkRef
 	Layout Layout
+	// Sized is set if the index tells the size: KB in units of 1024 bytes, and the number of entries. A TSDB does.
+	Sized       bool
+	KB, Entries uint32
 }
 
 // Key returns the object key.

@@ -72,13 +72,15 @@ func (s scope) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*
 	if s.own {
 		return v, nil
 	}
-	remote, r, err := s.remoteTable(key).open(ctx, tenant, own)
+	remote, r, err := s.copies.open(ctx, key, tenant, own)
 	if err != nil {
 		v.release()
 		return nil, err
 	}
 	releases = append(releases, r)
-	v.files = append(v.files, remote...)
+	for _, f := range remote {
+		v.files = append(v.files, tableFile{path: f.path, file: f.file, decode: true})
+	}
 	return v, nil
 }
 
@@ -127,20 +129,27 @@ func forTables[T any](ctx context.Context, s scope, tenant string, spans []schem
 	var err error
 	if s.own {
 		spans = s.ownSpans(spans)
-	} else if spans, err = s.existing(ctx, spans); err != nil {
+	} else if spans, err = s.copies.existing(ctx, spans, s.local.tables()); err != nil {
 		return nil, err
 	}
+	return forSpans(ctx, s.cfg.Parallelism, spans, func(ctx context.Context, span schema.Span) (out T, err error) {
+		v, err := s.openTable(ctx, tableKey{span.Period, span.Day}, tenant)
+		if err != nil {
+			return out, err
+		}
+		defer v.release()
+		return fn(ctx, v)
+	})
+}
+
+// forSpans runs fn for each span, limit at a time.
+func forSpans[T any](ctx context.Context, limit int, spans []schema.Span, fn func(ctx context.Context, span schema.Span) (T, error)) ([]T, error) {
 	out := make([]T, len(spans))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.cfg.Parallelism)
+	group.SetLimit(limit)
 	for i, span := range spans {
-		group.Go(func() error {
-			v, err := s.openTable(ctx, tableKey{span.Period, span.Day}, tenant)
-			if err != nil {
-				return err
-			}
-			defer v.release()
-			out[i], err = fn(ctx, v)
+		group.Go(func() (err error) {
+			out[i], err = fn(ctx, span)
 			return err
 		})
 	}

@@ -14,8 +14,6 @@ type metrics struct {
 	uploads        *prometheus.CounterVec
 	uploadedBytes  prometheus.Counter
 	pendingFiles   prometheus.Gauge
-	syncs          *prometheus.CounterVec
-	downloads      *prometheus.CounterVec
 	corruptFiles   prometheus.Counter
 	writtenRows    prometheus.Counter
 	commits        *prometheus.CounterVec
@@ -23,7 +21,6 @@ type metrics struct {
 	seriesBytes    prometheus.Gauge
 	decodes        prometheus.Counter
 	openFiles      prometheus.Gauge
-	tables         prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -35,8 +32,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		uploads:       vec("loki_boltdb_shipper_tables_upload_operation_total", "Uploads of index files, by status."),
 		uploadedBytes: f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_uploaded_bytes_total", Help: "Compressed bytes of uploaded index files."}),
 		pendingFiles:  f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_files_not_uploaded", Help: "Local index files that are not yet in the bucket."}),
-		syncs:         vec("loki_boltdb_shipper_tables_sync_operation_total", "Listings of tables in the bucket, by status."),
-		downloads:     vec("loki_boltdb_shipper_tables_download_operation_total", "Downloads of index files, by status."),
 		corruptFiles:  f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_corrupt_files_total", Help: "Index files that were found to be corrupt and set aside."}),
 		writtenRows:   f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_written_rows_total", Help: "Rows written to active index files."}),
 		commits:       vec("logstore_index_commits_total", "Transactions on active index files, by status."),
@@ -47,7 +42,39 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		seriesBytes: f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_series_cache_bytes", Help: "Memory of decoded series of fetched index files."}),
 		decodes:     f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_series_decoded_total", Help: "Decodings of a tenant's series in an index file."}),
 		openFiles:   f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_open_files", Help: "Index files that are open."}),
-		tables:      f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_cached_tables", Help: "Tables of which copies are kept."}),
+	}
+}
+
+// copyMetrics are those of the copies of one kind of index.
+type copyMetrics struct {
+	syncs        *prometheus.CounterVec
+	downloads    *prometheus.CounterVec
+	corruptFiles prometheus.Counter
+	tables       prometheus.Gauge
+	bytes        prometheus.Gauge
+	evictions    prometheus.Counter
+}
+
+// newCopyMetrics returns the metrics of a kind: boltdb or tsdb.
+func newCopyMetrics(r prometheus.Registerer, kind string) *copyMetrics {
+	f := promauto.With(r)
+	vec := func(name, help string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: "loki_" + kind + "_shipper_" + name, Help: help}, []string{"status"})
+	}
+	label := prometheus.Labels{"store": kind}
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_" + name, Help: help, ConstLabels: label})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_" + name, Help: help, ConstLabels: label})
+	}
+	return &copyMetrics{
+		syncs:        vec("tables_sync_operation_total", "Listings of tables in the bucket, by status."),
+		downloads:    vec("tables_download_operation_total", "Downloads of index files, by status."),
+		corruptFiles: counter("corrupt_copies_total", "Copies of index files that were damaged, and fetched again."),
+		tables:       gauge("cached_tables", "Tables of which copies are kept."),
+		bytes:        gauge("cache_bytes", "Bytes of copies of index files on the disk."),
+		evictions:    counter("cache_evictions_total", "Copies that were removed to stay within the bound of the cache."),
 	}
 }
 

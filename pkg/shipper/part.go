@@ -69,7 +69,7 @@ func (f *localFile) putSmall(buckets map[string][]schema.Row) error {
 	if err := file.Put(buckets); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	f.s.pool.adopt(file)
+	f.s.pool.adopt(file.Path(), file)
 	f.setParts(append(slices.Clone(parts), &part{path: file.Path(), file: file}))
 	return nil
 }

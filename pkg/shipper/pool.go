@@ -4,29 +4,32 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
-	"logstore/pkg/index"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // pool holds the open table files by path.
-type pool struct {
-	limit   int
-	metrics *metrics
+type pool[F io.Closer] struct {
+	limit int
+	open  func(path string) (F, error)
+	count prometheus.Gauge
 
 	mu    sync.Mutex
-	files map[string]*pooledFile
+	files map[string]*pooledFile[F]
 	// idle holds the files that nobody reads and that may be closed, least recently used first.
 	idle *list.List
 }
 
-type pooledFile struct {
+type pooledFile[F io.Closer] struct {
 	path string
-	// ready is closed when file and err are set.
-	ready chan struct{}
-	file  *index.File
-	err   error
+	// ready is closed when file and err are set; file is one to close if opened is set.
+	ready  chan struct{}
+	file   F
+	opened bool
+	err    error
 
 	// Guarded by the pool's mutex:
 	refs   int
@@ -35,27 +38,27 @@ type pooledFile struct {
 	elem   *list.Element
 }
 
-func newPool(limit int, m *metrics) *pool {
-	return &pool{limit: limit, metrics: m, files: make(map[string]*pooledFile), idle: list.New()}
+func newPool[F io.Closer](limit int, open func(path string) (F, error), count prometheus.Gauge) *pool[F] {
+	return &pool[F]{limit: limit, open: open, count: count, files: make(map[string]*pooledFile[F]), idle: list.New()}
 }
 
 // adopt takes over a file that stays open until it is forgotten.
-func (p *pool) adopt(f *index.File) {
+func (p *pool[F]) adopt(path string, f F) {
 	ready := make(chan struct{})
 	close(ready)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.files[f.Path()] = &pooledFile{path: f.Path(), ready: ready, file: f, pinned: true}
-	p.metrics.openFiles.Set(float64(len(p.files)))
+	p.files[path] = &pooledFile[F]{path: path, ready: ready, file: f, opened: true, pinned: true}
+	p.count.Set(float64(len(p.files)))
 }
 
 // acquire returns an open file and a function that lets go of it.
-func (p *pool) acquire(path string) (*index.File, func(), error) {
+func (p *pool[F]) acquire(path string) (file F, release func(), err error) {
 	p.mu.Lock()
 	e := p.files[path]
 	opener := e == nil
 	if opener {
-		e = &pooledFile{path: path, ready: make(chan struct{})}
+		e = &pooledFile[F]{path: path, ready: make(chan struct{})}
 		p.files[path] = e
 	}
 	e.refs++
@@ -66,22 +69,23 @@ func (p *pool) acquire(path string) (*index.File, func(), error) {
 	p.mu.Unlock()
 
 	if opener {
-		e.file, e.err = index.Open(path)
+		e.file, e.err = p.open(path)
+		e.opened = e.err == nil
 		close(e.ready)
 	}
 	<-e.ready
 	if e.err != nil {
 		p.release(e)
-		return nil, nil, e.err
+		return file, nil, e.err
 	}
 	return e.file, sync.OnceFunc(func() { p.release(e) }), nil
 }
 
 // release lets go of a file, and closes it or those that are too many.
-func (p *pool) release(e *pooledFile) {
+func (p *pool[F]) release(e *pooledFile[F]) {
 	p.mu.Lock()
 	e.refs--
-	var closing []*pooledFile
+	var closing []*pooledFile[F]
 	if e.refs == 0 {
 		switch {
 		case e.doomed:
@@ -93,29 +97,29 @@ func (p *pool) release(e *pooledFile) {
 		}
 	}
 	for p.idle.Len() > 0 && len(p.files) > p.limit {
-		old := p.idle.Remove(p.idle.Front()).(*pooledFile)
+		old := p.idle.Remove(p.idle.Front()).(*pooledFile[F])
 		old.elem = nil
 		p.removeLocked(old)
 		closing = append(closing, old)
 	}
-	p.metrics.openFiles.Set(float64(len(p.files)))
+	p.count.Set(float64(len(p.files)))
 	p.mu.Unlock()
 	for _, f := range closing {
-		if f.file != nil {
+		if f.opened {
 			_ = f.file.Close()
 		}
 	}
 }
 
 // removeLocked takes a file out of the pool, unless another took its place already.
-func (p *pool) removeLocked(e *pooledFile) {
+func (p *pool[F]) removeLocked(e *pooledFile[F]) {
 	if p.files[e.path] == e {
 		delete(p.files, e.path)
 	}
 }
 
 // forget closes a file as soon as nobody reads it, and removes it from the disk.
-func (p *pool) forget(path string) error {
+func (p *pool[F]) forget(path string) error {
 	p.mu.Lock()
 	e := p.files[path]
 	closing := false
@@ -128,10 +132,10 @@ func (p *pool) forget(path string) error {
 			e.elem = nil
 		}
 	}
-	p.metrics.openFiles.Set(float64(len(p.files)))
+	p.count.Set(float64(len(p.files)))
 	p.mu.Unlock()
 	var err error
-	if closing && e.file != nil {
+	if closing && e.opened {
 		err = e.file.Close()
 	}
 	if rmErr := os.Remove(path); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
@@ -141,16 +145,16 @@ func (p *pool) forget(path string) error {
 }
 
 // close closes all files; their readers have ended.
-func (p *pool) close() error {
+func (p *pool[F]) close() error {
 	p.mu.Lock()
 	files := p.files
-	p.files = make(map[string]*pooledFile)
+	p.files = make(map[string]*pooledFile[F])
 	p.idle.Init()
 	p.mu.Unlock()
 	var err error
 	for _, e := range files {
 		<-e.ready
-		if e.file != nil {
+		if e.opened {
 			err = errors.Join(err, e.file.Close())
 		}
 	}

@@ -4,23 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"logstore/pkg/index"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 )
 
 // remoteTable is a table as it stands in the bucket, and the copies of its files.
-type remoteTable struct {
-	s    *Shipper
+type remoteTable[F io.Closer] struct {
+	c    *copies[F]
 	key  tableKey
 	name string
 
@@ -35,67 +34,55 @@ type remoteTable struct {
 	listing *turn
 }
 
-// remoteFile is an object of a table.
-type remoteFile struct {
+// openFile is a copy that is open.
+type openFile[F io.Closer] struct {
 	object schema.IndexFile
 	path   string
-
-	// Guarded by the table's mutex:
-	ready       bool
-	downloading *turn
+	file   F
 }
 
-func (s *Shipper) remoteTable(key tableKey) *remoteTable {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.remote[key]
-	if t == nil {
-		t = &remoteTable{s: s, key: key, name: s.periods[key.period].Table(key.day), files: make(map[schema.IndexFile]*remoteFile)}
-		s.remote[key] = t
-		s.metrics.tables.Set(float64(len(s.remote)))
-	}
-	return t
-}
+func (t *remoteTable[F]) bucket() objstore.Bucket { return t.c.bucket(t.key.period) }
 
-func (t *remoteTable) bucket() objstore.Bucket { return t.s.bucket(t.key.period) }
-
-func (t *remoteTable) keyPrefix() string { return t.s.periods[t.key.period].TableKey(t.name) }
+func (t *remoteTable[F]) keyPrefix() string { return t.c.periods[t.key.period].TableKey(t.name) }
 
 // refresh lists the table unless a listing is at most maxAge old. If the bucket fails, an older listing is good enough as
 // long as no local file can have been removed since.
-func (t *remoteTable) refresh(ctx context.Context, maxAge time.Duration) error {
+func (t *remoteTable[F]) refresh(ctx context.Context, maxAge time.Duration) error {
 	err := share(ctx, &t.mu, func() (**turn, bool) {
-		return &t.listing, !t.stale && !t.listed.IsZero() && t.s.now().Sub(t.listed) <= maxAge
+		return &t.listing, !t.stale && !t.listed.IsZero() && t.c.now().Sub(t.listed) <= maxAge
 	}, t.list)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	t.mu.Lock()
-	age := t.s.now().Sub(t.listed)
-	known := !t.listed.IsZero() && age <= 3*t.s.cfg.ResyncInterval
+	age := t.c.now().Sub(t.listed)
+	known := !t.listed.IsZero() && age <= 3*t.c.cfg.ResyncInterval
 	t.mu.Unlock()
 	if !known {
 		return err
 	}
-	t.s.logger.Warn("cannot list an index table, an older listing is used", "table", t.name, "age", age, "err", err)
+	t.c.logger.Warn("cannot list an index table, an older listing is used", "table", t.name, "age", age, "err", err)
 	return nil
 }
 
 // list reads the names of the table's objects and forgets the copies of those that are gone.
-func (t *remoteTable) list(ctx context.Context) error {
-	began := t.s.now()
+func (t *remoteTable[F]) list(ctx context.Context) error {
+	began := t.c.now()
 	t.mu.Lock()
 	t.stale = false
 	t.mu.Unlock()
 	prefix := t.keyPrefix()
 	found := make(map[schema.IndexFile]bool)
 	err := t.bucket().List(ctx, prefix, func(o objstore.ObjectInfo) error {
-		if f, ok := schema.ParseIndexKey(prefix, o.Key); ok && !isPartial(f.Name) {
+		if f, ok := schema.ParseIndexKey(prefix, o.Key); ok && !isPartial(f.Name) && t.c.format.accepts(f.Name) {
 			found[f] = true
 		}
 		return nil
 	})
-	t.s.metrics.syncs.WithLabelValues(status(err)).Inc()
+	if err == nil {
+		err = t.confirmGone(ctx, found)
+	}
+	t.c.metrics.syncs.WithLabelValues(status(err)).Inc()
 	if err != nil {
 		t.mu.Lock()
 		t.stale = true
@@ -104,12 +91,17 @@ func (t *remoteTable) list(ctx context.Context) error {
 	}
 	var gone []*remoteFile
 	t.mu.Lock()
+	t.c.mu.Lock()
 	for object, f := range t.files {
 		if !found[object] {
 			delete(t.files, object)
+			t.c.disk.removeLocked(f)
+			f.gone = true
 			gone = append(gone, f)
 		}
 	}
+	t.c.metrics.bytes.Set(float64(t.c.disk.bytes))
+	t.c.mu.Unlock()
 	for object := range found {
 		if t.files[object] == nil {
 			t.files[object] = &remoteFile{object: object, path: t.localPath(object)}
@@ -118,49 +110,73 @@ func (t *remoteTable) list(ctx context.Context) error {
 	t.listed = began
 	t.mu.Unlock()
 	for _, f := range gone {
-		t.s.forget(f.path)
+		t.c.forget(f.path)
 	}
 	return nil
 }
 
-// isPartial tells temporary names, which a copy must not have.
-func isPartial(name string) bool {
-	return strings.HasSuffix(name, tempSuffix) || strings.HasSuffix(name, corruptSuffix)
-}
-
-func (t *remoteTable) localPath(object schema.IndexFile) string {
-	return filepath.Join(t.s.cfg.CacheLocation, t.name, filepath.FromSlash(object.LocalName()))
-}
-
-func (s *Shipper) forget(path string) {
-	s.sets.forget(path)
-	if err := s.pool.forget(path); err != nil {
-		s.logger.Warn("cannot remove the copy of an index file", "path", path, "err", err)
+// confirmGone asks for each file that is known and was not listed, for a listing may lag behind: a file that it passes over
+// for once would be a gap in every answer until the next.
+func (t *remoteTable[F]) confirmGone(ctx context.Context, found map[schema.IndexFile]bool) error {
+	var missing []schema.IndexFile
+	t.mu.Lock()
+	for object := range t.files {
+		if !found[object] {
+			missing = append(missing, object)
+		}
 	}
+	t.mu.Unlock()
+	there := make([]bool, len(missing))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(t.c.cfg.Parallelism)
+	for i, object := range missing {
+		group.Go(func() error {
+			_, err := t.bucket().Stat(ctx, object.Key(t.keyPrefix()))
+			there[i] = err == nil
+			if errors.Is(err, objstore.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, object := range missing {
+		if there[i] {
+			found[object] = true
+			t.c.logger.Warn("a listing passed over an index file that is there", "key", object.Key(t.keyPrefix()))
+		}
+	}
+	return nil
 }
 
-// filesOf returns the files that concern a tenant, without those that are uploads of local files.
-func (t *remoteTable) filesOf(tenant string, own map[schema.IndexFile]bool) []*remoteFile {
+func (t *remoteTable[F]) localPath(object schema.IndexFile) string {
+	return filepath.Join(t.c.cfg.CacheLocation, t.name, filepath.FromSlash(object.LocalName()))
+}
+
+// filesOf returns the files that are wanted.
+func (t *remoteTable[F]) filesOf(wanted func(schema.IndexFile) bool) []*remoteFile {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.used = t.s.now()
+	t.used = t.c.now()
 	var out []*remoteFile
 	for object, f := range t.files {
-		if (object.Tenant == "" || object.Tenant == tenant) && !own[object] {
+		if wanted(object) {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// open returns the files that concern a tenant, downloaded and open. release lets go of them.
-func (t *remoteTable) open(ctx context.Context, tenant string, own map[schema.IndexFile]bool) (files []tableFile, release func(), err error) {
-	maxAge := t.s.cfg.ResyncInterval
+// open returns the files that are wanted, downloaded and open. release lets go of them.
+func (t *remoteTable[F]) open(ctx context.Context, wanted func(schema.IndexFile) bool) (files []openFile[F], release func(), err error) {
+	maxAge := t.c.cfg.ResyncInterval
 	for attempt := 0; ; attempt++ {
 		if err := t.refresh(ctx, maxAge); err != nil {
 			return nil, nil, err
 		}
-		files, release, err = t.openAll(ctx, t.filesOf(tenant, own))
+		files, release, err = t.openAll(ctx, t.filesOf(wanted))
 		// A file of the listing that is gone was compacted meanwhile: a new listing has what it was merged into.
 		if err == nil || attempt == 2 || !(errors.Is(err, objstore.ErrNotFound) || errors.Is(err, fs.ErrNotExist)) {
 			return files, release, err
@@ -169,8 +185,8 @@ func (t *remoteTable) open(ctx context.Context, tenant string, own map[schema.In
 	}
 }
 
-func (t *remoteTable) openAll(ctx context.Context, remote []*remoteFile) ([]tableFile, func(), error) {
-	files := make([]tableFile, len(remote))
+func (t *remoteTable[F]) openAll(ctx context.Context, remote []*remoteFile) ([]openFile[F], func(), error) {
+	files := make([]openFile[F], len(remote))
 	releases := make([]func(), len(remote))
 	release := func() {
 		for _, r := range releases {
@@ -180,11 +196,11 @@ func (t *remoteTable) openAll(ctx context.Context, remote []*remoteFile) ([]tabl
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(t.s.cfg.Parallelism)
+	group.SetLimit(t.c.cfg.Parallelism)
 	for i, f := range remote {
 		group.Go(func() error {
 			file, r, err := t.openFile(ctx, f)
-			files[i], releases[i] = tableFile{path: f.path, file: file, decode: true}, r
+			files[i], releases[i] = openFile[F]{object: f.object, path: f.path, file: file}, r
 			return err
 		})
 	}
@@ -196,24 +212,65 @@ func (t *remoteTable) openAll(ctx context.Context, remote []*remoteFile) ([]tabl
 }
 
 // openFile opens the copy of a file. A copy that a crash or the disk has torn is set aside and fetched again.
-func (t *remoteTable) openFile(ctx context.Context, f *remoteFile) (*index.File, func(), error) {
+func (t *remoteTable[F]) openFile(ctx context.Context, f *remoteFile) (file F, release func(), err error) {
 	for attempt := 0; ; attempt++ {
-		err := share(ctx, &t.mu, func() (**turn, bool) { return &f.downloading, f.ready }, func(ctx context.Context) error {
+		serial, letGo, err := t.hold(ctx, f)
+		if err != nil {
+			return file, nil, err
+		}
+		file, release, err := t.c.pool.acquire(f.path)
+		if err == nil {
+			return file, func() { release(); letGo() }, nil
+		}
+		corrupt := errors.Is(err, t.c.format.corrupt)
+		if attempt == 0 && (corrupt || errors.Is(err, fs.ErrNotExist)) {
+			t.distrust(f, serial, corrupt, err)
+			letGo()
+			continue
+		}
+		letGo()
+		return file, nil, err
+	}
+}
+
+// distrust lets a copy that cannot be opened be fetched again. Several lookups may hold it: the first moves it away, the
+// others must not touch what was fetched since.
+func (t *remoteTable[F]) distrust(f *remoteFile, serial int, corrupt bool, cause error) {
+	t.c.mu.Lock()
+	first := f.ready && f.fetched == serial
+	if first {
+		t.c.disk.removeLocked(f)
+	}
+	if first && corrupt {
+		// It happens under the lock, so that nobody fetches the file before its name is free.
+		t.c.metrics.corruptFiles.Inc()
+		setAside(f.path, cause, t.c.logger)
+	}
+	t.c.mu.Unlock()
+}
+
+// hold fetches a file unless there is a copy, and keeps it from being evicted until release is called.
+// serial tells the copy from one that is fetched later.
+func (t *remoteTable[F]) hold(ctx context.Context, f *remoteFile) (serial int, release func(), err error) {
+	for {
+		err := share(ctx, &t.c.mu, func() (**turn, bool) { return &f.busy, f.ready || f.gone }, func(ctx context.Context) error {
 			return t.download(ctx, f)
 		})
 		if err != nil {
-			return nil, nil, err
+			return 0, nil, err
 		}
-		file, release, err := t.s.pool.acquire(f.path)
-		if err == nil || attempt > 0 || !(errors.Is(err, index.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)) {
-			return file, release, err
+		t.c.mu.Lock()
+		if f.gone {
+			t.c.mu.Unlock()
+			return 0, nil, fmt.Errorf("%w: index file %s was replaced", objstore.ErrNotFound, f.object.Key(t.keyPrefix()))
 		}
-		t.mu.Lock()
-		f.ready = false
-		t.mu.Unlock()
-		if errors.Is(err, index.ErrCorrupt) {
-			t.s.setAside(f.path, err)
+		if f.ready {
+			t.c.disk.holdLocked(f)
+			serial = f.fetched
+			t.c.mu.Unlock()
+			return serial, sync.OnceFunc(func() { t.c.letGo(f) }), nil
 		}
+		t.c.mu.Unlock()
 	}
 }
 
@@ -221,9 +278,9 @@ func (t *remoteTable) openFile(ctx context.Context, f *remoteFile) (*index.File,
 const downloadAttempts = 3
 
 // download makes the copy of a file unless an earlier run left it.
-func (t *remoteTable) download(ctx context.Context, f *remoteFile) error {
-	if _, err := os.Stat(f.path); err == nil {
-		t.setReady(f)
+func (t *remoteTable[F]) download(ctx context.Context, f *remoteFile) error {
+	if info, err := os.Stat(f.path); err == nil {
+		t.c.arrived(f, info.Size())
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o777); err != nil {
@@ -232,103 +289,33 @@ func (t *remoteTable) download(ctx context.Context, f *remoteFile) error {
 	var err error
 	for range downloadAttempts {
 		err = t.fetch(ctx, f)
-		t.s.metrics.downloads.WithLabelValues(status(err)).Inc()
-		if !errors.Is(err, index.ErrCorrupt) {
+		t.c.metrics.downloads.WithLabelValues(status(err)).Inc()
+		if !errors.Is(err, t.c.format.corrupt) {
 			break
 		}
-		t.s.metrics.corruptFiles.Inc()
-		t.s.logger.Error("an index file arrived damaged", "key", f.object.Key(t.keyPrefix()), "err", err)
+		t.c.metrics.corruptFiles.Inc()
+		t.c.logger.Error("an index file arrived damaged", "key", f.object.Key(t.keyPrefix()), "err", err)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot fetch index file %s: %w", f.object.Key(t.keyPrefix()), err)
 	}
-	t.setReady(f)
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return fmt.Errorf("cannot keep index file %s: %w", f.object.Key(t.keyPrefix()), err)
+	}
+	t.c.arrived(f, info.Size())
 	return nil
 }
 
-func (t *remoteTable) setReady(f *remoteFile) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f.ready = true
-}
-
-func (t *remoteTable) fetch(ctx context.Context, f *remoteFile) error {
+func (t *remoteTable[F]) fetch(ctx context.Context, f *remoteFile) error {
 	r, err := t.bucket().GetReader(ctx, f.object.Key(t.keyPrefix()))
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	temp := f.path + tempSuffix
-	if err := index.Unpack(temp, r, f.object.Compressed()); err != nil {
+	if err := t.c.format.unpack(temp, r, f.object.Compressed()); err != nil {
 		return err
 	}
 	return os.Rename(temp, f.path)
-}
-
-// resync lists all tables that are in use and drops those that were not used for long.
-func (s *Shipper) resync(ctx context.Context) {
-	s.mu.Lock()
-	tables := make([]*remoteTable, 0, len(s.remote))
-	for _, t := range s.remote {
-		tables = append(tables, t)
-	}
-	s.mu.Unlock()
-	group := errgroup.Group{}
-	group.SetLimit(s.cfg.Parallelism)
-	for _, t := range tables {
-		if s.dropUnused(t) {
-			continue
-		}
-		group.Go(func() error {
-			// A listing is renewed before it is too old for a lookup, so that lookups seldom wait for one.
-			if err := t.refresh(ctx, s.cfg.ResyncInterval/2); err != nil && ctx.Err() == nil {
-				s.logger.Warn("cannot list an index table", "table", t.name, "err", err)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
-}
-
-// dropUnused removes the copies of a table that nobody has asked for within the cache's time to live.
-func (s *Shipper) dropUnused(t *remoteTable) bool {
-	t.mu.Lock()
-	unused := t.listing == nil && s.now().Sub(t.used) > s.cfg.CacheTTL
-	var files []*remoteFile
-	if unused {
-		for _, f := range t.files {
-			unused = unused && f.downloading == nil
-			files = append(files, f)
-		}
-	}
-	if unused {
-		// A lookup that still holds the table lists it anew.
-		t.files, t.listed = make(map[schema.IndexFile]*remoteFile), time.Time{}
-	}
-	t.mu.Unlock()
-	if !unused {
-		return false
-	}
-	s.mu.Lock()
-	delete(s.remote, t.key)
-	s.metrics.tables.Set(float64(len(s.remote)))
-	s.mu.Unlock()
-	for _, f := range files {
-		s.forget(f.path)
-	}
-	removeEmptyFolders(filepath.Join(s.cfg.CacheLocation, t.name))
-	return true
-}
-
-func removeEmptyFolders(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
-		}
-	}
-	_ = os.Remove(dir)
 }

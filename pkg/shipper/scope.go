@@ -24,6 +24,11 @@ func (o Own) Select(ctx context.Context, tenant string, sel logql.Selection, spa
 	return scope{o.s, true}.Select(ctx, tenant, sel, spans)
 }
 
+// Series is Select.
+func (o Own) Series(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
+	return o.Select(ctx, tenant, sel, spans)
+}
+
 // LabelNames returns the label names of the own files' streams.
 func (o Own) LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error) {
 	return scope{o.s, true}.LabelNames(ctx, tenant, sel, spans)
@@ -38,6 +43,11 @@ func (o Own) LabelValues(ctx context.Context, tenant, name string, sel logql.Sel
 // of spans. Streams ascend by id, each once; chunks ascend by time, each once. Streams without such a chunk are left out.
 func (s *Shipper) Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
 	return scope{s, false}.Select(ctx, tenant, sel, spans)
+}
+
+// Series is Select: a stream whose chunk begins in the last nanosecond of the interval is found.
+func (s *Shipper) Series(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error) {
+	return s.Select(ctx, tenant, sel, spans)
 }
 
 // LabelNames returns the label names of the matching streams, sorted, each once. From schema v11 on all streams of a day
@@ -67,19 +77,13 @@ func (s scope) ownSpans(spans []schema.Span) []schema.Span {
 
 // Refresh lets the next lookup of each table list it anew: another member has uploaded files.
 func (s *Shipper) Refresh() {
-	s.mu.Lock()
-	tables := make([]*remoteTable, 0, len(s.remote))
-	for _, t := range s.remote {
-		tables = append(tables, t)
-	}
-	s.mu.Unlock()
-	for _, t := range tables {
+	for _, t := range s.copies.all() {
 		t.mu.Lock()
 		t.stale = true
 		t.mu.Unlock()
 	}
-	for i := range s.tables {
-		t := &s.tables[i]
+	for i := range s.copies.names {
+		t := &s.copies.names[i]
 		t.mu.Lock()
 		t.stale = true
 		t.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"logstore/pkg/index"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 )
@@ -29,11 +30,11 @@ type Shipper struct {
 	// uploader begins the names of the objects that this process uploads.
 	uploader string
 	started  time.Time
-	pool     *pool
-	sets     *setCache
-	local    localFiles
-	// tables are the tables in the bucket, by period.
-	tables []tableNames
+	copies   *copies[*index.File]
+	// pool holds the open files: the local ones, and the copies.
+	pool  *pool[*index.File]
+	sets  *setCache
+	local localFiles
 	// uploadTurn holds a value while files are being uploaded.
 	uploadTurn chan struct{}
 	// work counts what runs on behalf of Put.
@@ -42,7 +43,6 @@ type Shipper struct {
 	mu     sync.Mutex
 	closed bool
 	active map[tableKey]*activeTable
-	remote map[tableKey]*remoteTable
 }
 
 // tableKey names a table.
@@ -62,12 +62,17 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 	m := newMetrics(deps.Registerer)
 	s := &Shipper{
 		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, uploaded: deps.Uploaded, logger: deps.Logger, metrics: m, now: time.Now,
-		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, m), sets: newSetCache(cfg.SeriesCacheBytes, m),
-		tables: make([]tableNames, len(deps.Periods)), uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable), remote: make(map[tableKey]*remoteTable),
+		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, index.Open, m.openFiles), sets: newSetCache(cfg.SeriesCacheBytes, m),
+		uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	files := format[*index.File]{
+		store: schema.StoreBoltDB, unpack: index.Unpack, open: index.Open, corrupt: index.ErrCorrupt,
+		accepts: func(name string) bool { return !isTSDB(name) },
+	}
+	s.copies = newCopies(cfg.CacheConfig, files, deps, s.pool, newCopyMetrics(deps.Registerer, "boltdb"), s.sets.forget)
 	if err := s.openActiveDirectory(); err != nil {
 		return nil, err
 	}
@@ -78,6 +83,12 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 // Config.ShutdownTimeout, and closes the index; what could not be uploaded is taken up by the next start.
 func (s *Shipper) Run(ctx context.Context) error {
 	s.uploadLogged(ctx, true)
+	preparing := make(chan struct{})
+	go func() {
+		defer close(preparing)
+		s.copies.becomeReady(ctx)
+	}()
+	defer func() { <-preparing }()
 	ticker := time.NewTicker(s.cfg.UploadInterval)
 	defer ticker.Stop()
 	resync := time.NewTicker(s.cfg.ResyncInterval)
@@ -93,10 +104,14 @@ func (s *Shipper) Run(ctx context.Context) error {
 			s.uploadLogged(ctx, false)
 			s.dropUploaded()
 		case <-resync.C:
-			s.resync(ctx)
+			s.copies.resync(ctx)
+			sweepCorrupt(s.cfg.ActiveIndexDirectory, maxCorruptFiles, s.logger)
 		}
 	}
 }
+
+// Ready returns why queries would wait for the download of tables that must be here, or nil.
+func (s *Shipper) Ready() error { return s.copies.Ready() }
 
 // Flush uploads all files now. The rows written before the call are in the bucket when it returns nil.
 func (s *Shipper) Flush(ctx context.Context) error {
@@ -192,6 +207,9 @@ func (s *Shipper) split(entries []schema.IndexEntry) (map[tableKey][]entry, erro
 		chunk := schema.ChunkName{ChunkRef: e.Ref, Layout: s.periods.LayoutOf(e.Ref.From)}
 		for _, span := range s.periods.Spans(e.Ref.From, e.Ref.Through) {
 			if s.periods[span.Period].Store != schema.StoreBoltDB {
+				if e.Ref.From < span.From && span.From == span.Through && span.End == 0 {
+					continue // Only the rounding of the end reaches into the period.
+				}
 				return nil, fmt.Errorf("cannot index chunk %s: its period has store %s", chunk.Key(), s.periods[span.Period].Store)
 			}
 			key := tableKey{span.Period, span.Day}

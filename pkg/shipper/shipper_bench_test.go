@@ -77,7 +77,7 @@ func BenchmarkSelect(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		sel := logql.Selection{Interval: wholeDay, Matchers: []*labels.Matcher{one}}
 		for b.Loop() {
-			for _, t := range reader.remote {
+			for _, t := range reader.copies.tables {
 				for _, f := range t.files {
 					reader.sets.forget(f.path)
 				}

@@ -176,7 +176,7 @@ func TestReadYourWrites(t *testing.T) {
 		require.Len(t, w.keys(), 1)
 		require.Regexp(t, `^index/index_20464/me-\d+-\d+\.gz$`, w.keys()[0])
 		put(t, s, chunkOf("acme", 5, stream(1)))
-		require.NoError(t, s.remoteTable(tableKey{0, testDay}).refresh(t.Context(), 0))
+		require.NoError(t, s.copies.table(tableKey{0, testDay}).refresh(t.Context(), 0))
 		require.Equal(t, []string{"1 1", "1 3", "1 5", "2 4"}, find(t, s, "acme", wholeDay))
 		require.Zero(t, w.bucket.reads.Load(), "an own upload is not fetched")
 		require.NoError(t, s.Flush(t.Context()))
@@ -420,8 +420,8 @@ func TestRemote(t *testing.T) {
 
 		// Copies of tables that are not asked for are dropped.
 		time.Sleep(cfg.CacheTTL + time.Minute)
-		s.resync(t.Context())
-		require.Empty(t, s.remote)
+		s.copies.resync(t.Context())
+		require.Empty(t, s.copies.tables)
 		left, err := os.ReadDir(cfg.CacheLocation)
 		require.NoError(t, err)
 		require.Len(t, left, 1) // the file that was set aside keeps its folder
@@ -496,7 +496,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	for _, work := range []func(){
 		func() { require.NoError(t, s.Flush(t.Context())) },
-		func() { s.resync(t.Context()); s.dropUploaded() },
+		func() { s.copies.resync(t.Context()); s.dropUploaded() },
 		func() {
 			mu.Lock()
 			want := len(done)

@@ -24,22 +24,22 @@ type tableNames struct {
 	listing *turn
 }
 
-// existing returns the spans whose tables are in the bucket or written here. The listing is as fresh as those of tables.
-func (s *Shipper) existing(ctx context.Context, spans []schema.Span) ([]schema.Span, error) {
+// existing returns the spans whose tables are in the bucket or among the local ones. The listing is as fresh as those of
+// tables.
+func (c *copies[F]) existing(ctx context.Context, spans []schema.Span, local map[tableKey]bool) ([]schema.Span, error) {
 	if len(spans) <= manySpans {
 		return spans, nil
 	}
-	local := s.local.tables()
 	out := make([]schema.Span, 0, manySpans)
 	for len(spans) > 0 {
 		period := spans[0].Period
-		names, err := s.tablesOf(ctx, period)
+		names, err := c.tablesOf(ctx, period)
 		if err != nil {
 			return nil, err
 		}
 		for len(spans) > 0 && spans[0].Period == period {
 			span := spans[0]
-			if names[s.periods[period].Table(span.Day)] || local[tableKey{period, span.Day}] {
+			if names[c.periods[period].Table(span.Day)] || local[tableKey{period, span.Day}] {
 				out = append(out, span)
 			}
 			spans = spans[1:]
@@ -49,23 +49,23 @@ func (s *Shipper) existing(ctx context.Context, spans []schema.Span) ([]schema.S
 }
 
 // tablesOf lists the tables of a period.
-func (s *Shipper) tablesOf(ctx context.Context, period int) (map[string]bool, error) {
-	t := &s.tables[period]
+func (c *copies[F]) tablesOf(ctx context.Context, period int) (map[string]bool, error) {
+	t := &c.names[period]
 	err := share(ctx, &t.mu, func() (**turn, bool) {
-		return &t.listing, !t.stale && !t.listed.IsZero() && s.now().Sub(t.listed) <= s.cfg.ResyncInterval
+		return &t.listing, !t.stale && !t.listed.IsZero() && c.now().Sub(t.listed) <= c.cfg.ResyncInterval
 	}, func(ctx context.Context) error {
-		began := s.now()
+		began := c.now()
 		t.mu.Lock()
 		t.stale = false
 		t.mu.Unlock()
-		prefix := s.periods[period].PathPrefix
+		prefix := c.periods[period].PathPrefix
 		names := make(map[string]bool)
-		err := s.bucket(period).ListDirs(ctx, prefix, func(dir string) error {
+		err := c.bucket(period).ListDirs(ctx, prefix, func(dir string) error {
 			names[strings.TrimSuffix(strings.TrimPrefix(dir, prefix), "/")] = true
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("cannot list index tables in %s: %w", s.bucket(period).Name(), err)
+			return fmt.Errorf("cannot list index tables in %s: %w", c.bucket(period).Name(), err)
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -37,8 +37,8 @@ func (s *Shipper) openActiveDirectory() error {
 		return fmt.Errorf("cannot open active index directory: %w", err)
 	}
 	// Only queries need the copies, but then it would be late to say that they have no place.
-	if err := os.MkdirAll(s.cfg.CacheLocation, 0o777); err != nil {
-		return fmt.Errorf("cannot open cache location of the index: %w", err)
+	if err := s.copies.openCache(); err != nil {
+		return err
 	}
 	if err := s.readUploader(filepath.Join(dir, uploaderFolder, uploaderFile)); err != nil {
 		return fmt.Errorf("cannot read the uploader's name: %w", err)
@@ -56,6 +56,7 @@ func (s *Shipper) openActiveDirectory() error {
 		}
 	}
 	s.metrics.pendingFiles.Set(float64(s.local.waiting()))
+	sweepCorrupt(dir, maxCorruptFiles, s.logger)
 	return nil
 }
 
@@ -145,12 +146,18 @@ func (s *Shipper) makeFolder(table string) error {
 	return nil
 }
 
-// setAside renames a corrupt file.
-func (s *Shipper) setAside(path string, err error) {
+// setAside keeps a corrupt file for a human. Its rows were nowhere else, but the chunks that they name are in the bucket.
+func (s *Shipper) setAside(path string, cause error) {
 	s.metrics.corruptFiles.Inc()
-	s.logger.Error("an index file is corrupt and was set aside", "path", path+corruptSuffix, "err", err)
-	if err := os.Rename(path, path+corruptSuffix); err != nil {
-		s.logger.Error("cannot set an index file aside", "path", path, "err", err)
+	setAside(path, cause, s.logger)
+	s.logger.Error("chunks may be in the bucket that no index names: logstore check finds them, logstore rebuild-index indexes them", "path", path)
+}
+
+// forget removes a local file as soon as nobody reads it.
+func (s *Shipper) forget(path string) {
+	s.sets.forget(path)
+	if err := s.pool.forget(path); err != nil {
+		s.logger.Warn("cannot remove a part of an index file", "path", path, "err", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -77,9 +78,12 @@ func caseStore(t *testing.T, c *lokibuckets.Case) (*Store, schema.Periods, Objec
 	cfg.ActiveIndexDirectory, cfg.CacheLocation = t.TempDir(), t.TempDir()
 	ship, err := shipper.New(cfg, shipper.Deps{Periods: periods, Bucket: func(int) objstore.Bucket { return o.Bucket }})
 	require.NoError(t, err)
+	cfg.CacheLocation = t.TempDir()
+	tsdbIndex, err := shipper.NewTSDB(cfg.CacheConfig, shipper.Deps{Periods: periods, Bucket: func(int) objstore.Bucket { return o.Bucket }})
+	require.NoError(t, err)
 	s, err := New(Deps{
 		Periods: periods, Stores: map[string]ObjectStore{periods[0].ObjectStore: o},
-		Indexes: map[string]Index{schema.StoreBoltDB: ship},
+		Indexes: map[string]Index{schema.StoreBoltDB: ship, schema.StoreTSDB: tsdbIndex},
 	})
 	require.NoError(t, err)
 	return s, periods, o
@@ -300,6 +304,9 @@ func TestLokiRows(t *testing.T) {
 		if name == "l29-v12-deletes" {
 			continue // A deletion took rows of label names that other streams still need.
 		}
+		if strings.Contains(name, "tsdb") {
+			continue // It has no rows: TestTSDBChunks looks at it.
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := lokibuckets.Open(t, name)
@@ -394,4 +401,35 @@ func storedRows(t *testing.T, c *lokibuckets.Case) map[string]map[string]string 
 		})
 	}))
 	return tables
+}
+
+// TestTSDBChunks wants a TSDB index to name exactly the chunks that are in the bucket, each in every day that it touches.
+func TestTSDBChunks(t *testing.T) {
+	for _, name := range []string{"l29-tsdb-v12", "l37-tsdb-raw", "l37-tsdb-compacted"} {
+		c := lokibuckets.Open(t, name)
+		s, periods, o := caseStore(t, c)
+		want, got := map[string]int{}, map[string]int{}
+		for _, tenantID := range []string{"acme", "beta-2"} {
+			require.NoError(t, o.Bucket.List(t.Context(), tenantID+"/", func(info objstore.ObjectInfo) error {
+				name, err := schema.ParseChunkPath(info.Key)
+				require.NoError(t, err)
+				for _, span := range periods.Spans(name.From, name.Through) {
+					want[fmt.Sprint(span.Day, " ", name.Key())]++
+				}
+				return nil
+			}))
+			for day := int64(20463); day <= 20465; day++ {
+				i := model.Interval{Start: day * dayNanos, End: (day + 1) * dayNanos}
+				series, err := s.indexes[schema.StoreTSDB].Select(t.Context(), tenantID, logql.Selection{Interval: i}, periods.SpansOf(i))
+				require.NoError(t, err)
+				for _, stream := range series {
+					for _, chunk := range stream.Chunks {
+						got[fmt.Sprint(day, " ", chunk.Key())]++
+					}
+				}
+			}
+		}
+		require.Greater(t, len(want), 100)
+		require.Equal(t, want, got, name)
+	}
 }

@@ -38,6 +38,9 @@ func (s *Store) Over(indexes map[string]Index) *Store {
 // Bounds implements logql.Piece.
 func (p *piece) Bounds() (first, last int64) { return p.name.Bounds() }
 
+// Size implements logql.SizedPiece.
+func (p *piece) Size() (kb, entries uint32, ok bool) { return p.name.KB, p.name.Entries, p.name.Sized }
+
 // Open implements logql.Piece. A chunk that does not have the checksum of its key, or is another one than its key says, is
 // an error that names the key.
 func (p *piece) Open(ctx context.Context) (*chunk.Chunk, error) {

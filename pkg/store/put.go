@@ -104,11 +104,15 @@ func (s *Store) syncObjects(ctx context.Context, entries []schema.IndexEntry) er
 	return nil
 }
 
-// writable reports whether every period that the chunks touch has an index that takes them.
+// writable reports whether every period that the chunks touch has an index that takes them. A chunk whose end is rounded up to
+// the first millisecond of a period has no entry in it.
 func (s *Store) writable(entries []schema.IndexEntry) error {
 	for _, e := range entries {
 		last := s.periods.At(e.Ref.Through)
 		for i := s.periods.At(e.Ref.From); i <= last; i++ {
+			if from, _ := s.periods.Bounds(i); from == e.Ref.Through && e.Ref.From < from {
+				continue
+			}
 			p := &s.periods[i]
 			if _, ok := s.indexes[p.Store].(Writer); !ok {
 				return fmt.Errorf("writing to store %s, which the schema period from %s names, is %w",

@@ -25,6 +25,9 @@ type Index interface {
 	// Select returns the matching streams with the chunks that may hold entries of the interval: streams ascending by id,
 	// each once, none without a chunk; chunks each once.
 	Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error)
+	// Series is Select for those who want the streams alone. The end of their interval is inclusive, and what that means
+	// for a chunk that begins in its last nanosecond is the index's to say, since Loki's two indexes differ in it.
+	Series(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error)
 	// LabelNames and LabelValues return sorted lists without repeats.
 	LabelNames(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]string, error)
 	LabelValues(ctx context.Context, tenant, name string, sel logql.Selection, spans []schema.Span) ([]string, error)
@@ -137,15 +140,18 @@ func (s *Store) forIndexes(sel logql.Selection, fn func(ix Index, spans []schema
 	return nil
 }
 
+// lookup is Index.Select or Index.Series.
+type lookup func(ix Index, ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error)
+
 // find returns the matching streams of the context's tenant.
-func (s *Store) find(ctx context.Context, sel logql.Selection) ([]schema.Series, error) {
+func (s *Store) find(ctx context.Context, sel logql.Selection, look lookup) ([]schema.Series, error) {
 	id, err := tenant.ID(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var lists [][]schema.Series
 	err = s.forIndexes(sel, func(ix Index, spans []schema.Span) error {
-		series, err := ix.Select(ctx, id, sel, spans)
+		series, err := look(ix, ctx, id, sel, spans)
 		lists = append(lists, series)
 		return err
 	})
@@ -160,7 +166,7 @@ func (s *Store) find(ctx context.Context, sel logql.Selection) ([]schema.Series,
 
 // Select implements logql.Source.
 func (s *Store) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
-	series, err := s.find(ctx, sel)
+	series, err := s.find(ctx, sel, Index.Select)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +200,7 @@ func (s *Store) pieces(series schema.Series, sel logql.Selection) []logql.Piece 
 
 // Series implements logql.Source.
 func (s *Store) Series(ctx context.Context, sel logql.Selection) ([]labels.Labels, error) {
-	series, err := s.find(ctx, sel)
+	series, err := s.find(ctx, sel, Index.Series)
 	if err != nil {
 		return nil, err
 	}

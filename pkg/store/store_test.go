@@ -264,17 +264,19 @@ func TestUnsupportedIndex(t *testing.T) {
 	r := newRig(t, ObjectStore{}, ps)
 	lbls := labels.FromStrings("app", "a")
 	r.put(t, makeChunk(t, "acme", lbls, midnight-1e9))
-	for _, c := range []made{makeChunk(t, "acme", lbls, midnight), makeChunk(t, "acme", lbls, midnight-1e9, midnight)} {
+	for _, c := range []made{makeChunk(t, "acme", lbls, midnight), makeChunk(t, "acme", lbls, midnight-1e9, midnight+1)} {
 		err := r.store.PutChunk(t.Context(), c.ref, c.object, c.labels)
 		require.ErrorIs(t, err, ErrUnsupported)
 		require.ErrorContains(t, err, "tsdb")
 		require.ErrorIs(t, r.store.PutIndex(t.Context(), []schema.IndexEntry{{Ref: c.ref, Labels: lbls}}), ErrUnsupported)
 	}
 	require.Len(t, r.keys(t), 1, "no object without an index")
+	// The end of a chunk is rounded up to a millisecond: that of the last nanosecond of a day reaches into the next.
+	r.put(t, makeChunk(t, "acme", labels.FromStrings("app", "b"), midnight-1))
 	ctx := tenant.Inject(t.Context(), "acme")
 	list, err := r.store.Series(ctx, logql.Selection{Interval: model.Interval{Start: midnight - dayNanos, End: midnight}})
 	require.NoError(t, err)
-	require.Len(t, list, 1)
+	require.Len(t, list, 2)
 	_, err = r.store.Series(ctx, logql.Selection{Interval: model.Interval{Start: midnight - dayNanos, End: midnight + 1}})
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "2026-01-11")
