@@ -1,15 +1,13 @@
 package pipeline
 
 import (
-	"fmt"
 	"maps"
-	"math/rand/v2"
 	"sort"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/grafana/regexp"
 	"github.com/stretchr/testify/require"
 
 	"logstore/pkg/logql/syntax"
@@ -59,6 +57,12 @@ func (r *referenceLine) run(stages []syntax.Stage) bool {
 			ok = r.extract(fields, stages[i+1:])
 		case *syntax.LogfmtParser:
 			ok = r.extract(referenceLogfmt(r.line), stages[i+1:])
+		case *syntax.RegexpParser:
+			ok = r.extract(referenceRegexp(st.Pattern, r.line), stages[i+1:])
+		case *syntax.PatternParser:
+			ok = r.extract(r.pattern(st.Pattern), stages[i+1:])
+		case *syntax.Decolorize:
+			r.line = colours.ReplaceAllString(r.line, "")
 		case *syntax.Drop:
 			for _, item := range st.Items {
 				r.drop(item.Name)
@@ -190,92 +194,51 @@ func (r *referenceLine) expand(template string, from map[string]string) string {
 	}
 }
 
-// randomStages are drawn by TestAgreesWithReference.
-var randomStages = []string{
-	"| json", "| json", "| logfmt", "| logfmt", "|= `a`", "!= `b=2`", "|~ `[0-9]{2}`", "|= `one` or `7`",
-	"| a=`1`", "| b!=`2`", "| c=~`o.+`", "| a_extracted=`1`", "| n > 5", "| n < 7 | a!=``", "| n != 3 or c=`one`", "| o_a > 1 and b=`2`",
-	"| drop b", "| drop a, m", "| keep app, n, b, b_extracted", "| keep a, c, o_a", "| __error__=``", "| __error__!=`JSONParserErr`",
-	"| label_format x=a, y=`<{{.b}}{{.m}}>`", "| label_format b=`{{.n}}`", "| label_format a=m", "| label_format z=`{{__line__}}`, n=a",
-	"| line_format `a={{.a}} n={{.n}} k=v`", "| line_format `{\"o\":{\"a\":\"{{.b}}\"}}`", "| line_format `{{.c}}`",
+// referenceRegexp returns the named groups of the first match.
+func referenceRegexp(pattern, line string) map[string]string {
+	re := regexp.MustCompile(pattern)
+	m := re.FindStringSubmatch(line)
+	if m == nil {
+		return nil
+	}
+	fields := map[string]string{}
+	for i, name := range re.SubexpNames() {
+		if name != "" {
+			fields[name] = m[i]
+		}
+	}
+	return fields
 }
 
-// TestAgreesWithReference runs random lines through random pipelines and through the reference.
-func TestAgreesWithReference(t *testing.T) {
-	const seed = 20260115
-	rng := rand.New(rand.NewPCG(seed, 1))
-	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
-	value := func() string { return pick("1", "2", "7", "3.5", "one", "x y", "-4", "12") }
-	line := func() string {
-		var parts []string
-		for range rng.IntN(7) {
-			parts = append(parts, pick("a", "b", "c", "n", "m", "app"))
-		}
-		if rng.IntN(2) == 0 {
-			for i, k := range parts {
-				parts[i] = fmt.Sprintf("%s=%q", k, value())
-				if v := value(); rng.IntN(2) == 0 && !strings.Contains(v, " ") {
-					parts[i] = k + "=" + v
-				}
-			}
-			return strings.Join(parts, " ")
-		}
-		for i, k := range parts {
-			parts[i] = fmt.Sprintf("%q:%s", k, pick(`"`+value()+`"`, "7", "12", "true", "null", `[1,{"a":2}]`))
-			if rng.IntN(4) == 0 {
-				parts[i] = fmt.Sprintf(`"o":{"a":%q,"p":{"%s":3}}`, value(), k)
-			}
-		}
-		return "{" + strings.Join(parts, ",") + "}"
+// pattern returns the captures: each takes the text up to the literal behind it, or all of the rest if that is missing.
+func (r *referenceLine) pattern(expr string) map[string]string {
+	parts, err := parsePattern(expr)
+	require.NoError(r.t, err)
+	fields := map[string]string{}
+	if r.line == "" {
+		return nil
 	}
-	stream := map[string]string{"app": "x", "a": "s"}
-	for round := range 3000 {
-		var stages string
-		for range rng.IntN(6) {
-			stages += randomStages[rng.IntN(len(randomStages))] + " "
+	rest := r.line
+	for i, part := range parts {
+		if !part.capture {
+			if i == 0 && !strings.HasPrefix(rest, part.literal) {
+				return nil
+			}
+			if i == 0 {
+				rest = rest[len(part.literal):]
+			}
+			continue // cut off with the capture before it
 		}
-		q, err := syntax.ParseLog("{app=`x`} " + stages)
-		require.NoError(t, err, stages)
-		log, err := Build(q.Stages)
-		require.NoError(t, err, stages)
-		group := []string{"b", "x", "o_a", "n", "app", "b_extracted"}[:1+rng.IntN(6)]
-		by, err := BuildSample(&syntax.RangeAggregation{Op: "bytes_over_time", Query: q}, &syntax.Grouping{Labels: group})
-		require.NoError(t, err, stages)
-		ls, bs := log.ForStream(labels.FromMap(stream)), by.ForStream(labels.FromMap(stream))
-		for range 6 {
-			text := line()
-			var md []model.Pair
-			if rng.IntN(3) == 0 {
-				md = meta("b", value(), "m", value())
-			}
-			ref := newReferenceLine(t, text, stream, md)
-			kept := ref.run(q.Stages)
-			where := fmt.Sprintf("round %d of seed %d: %s on %q with %v", round, seed, stages, text, md)
-
-			out, res, ok := ls.Process(1, []byte(text), md)
-			ok = ok && log.MatchLine([]byte(text))
-			require.Equal(t, kept, ok, where)
-			if !ok {
-				continue
-			}
-			got := res.Labels.Map()
-			delete(got, errorDetailsLabel)
-			require.Equal(t, ref.labels, got, where)
-			require.Equal(t, ref.line, string(out), where)
-
-			v, res, ok, err := bs.Sample(1, []byte(text), md)
-			require.True(t, ok, where)
-			if err != nil || ref.labels[errorLabel] != "" {
-				// Whether a query that groups meets the error depends on how far it has to read.
-				continue
-			}
-			want := map[string]string{}
-			for _, name := range group {
-				if v, ok := ref.labels[name]; ok {
-					want[name] = v
-				}
-			}
-			require.Equal(t, want, res.Labels.Map(), "by %v, %s", group, where)
-			require.Equal(t, float64(len(ref.line)), v, where)
+		value, found := rest, false
+		if i+1 < len(parts) {
+			value, rest, found = strings.Cut(rest, parts[i+1].literal)
+		}
+		if part.name != "_" {
+			fields[part.name] = value
+		}
+		if !found {
+			break
 		}
 	}
+	return fields
 }
