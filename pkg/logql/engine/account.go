@@ -44,6 +44,11 @@ func (a *account) hold(n int64) error {
 	return nil
 }
 
+// scarce reports whether more than half of the memory that the query may hold is taken, with n bytes to come.
+func (a *account) scarce(n int64) bool {
+	return a.lim.MaxMemory > 0 && a.memory.Load()+n > a.lim.MaxMemory/2
+}
+
 func (a *account) stats(started time.Time) Stats {
 	return Stats{
 		Streams: a.streams.Load(), ChunksOpened: a.chunks.Load(), BlocksDecompressed: a.blocks.Load(),

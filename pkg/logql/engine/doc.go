@@ -17,5 +17,7 @@
 // Caveats: the order of float additions varies from run to run, so sums of fractions may differ in their last digits. Which
 // of several equal values topk keeps is decided by labels.
 //
+// Quantiles keep all samples as long as the memory that a query may hold allows it, and sketches beyond (quantile.go).
+//
 // A query holds no locks; its goroutines share only the account, which is atomic, and channels.
 package engine

@@ -470,3 +470,24 @@ func TestApproxTopK(t *testing.T) {
 	require.Equal(t, 3, strings.Count(want, "word="))
 	require.Equal(t, want, text(run(t, src, `approx_topk(3, `+inner+`)`, p).Value))
 }
+
+// TestQuantileWithinMemory wants an answer where the samples alone take more memory than the query may hold, and the exact one
+// where they don't.
+func TestQuantileWithinMemory(t *testing.T) {
+	src := enginetest.New(enginetest.Options{BlockEntries: 500, PieceEntries: 5000})
+	const n = 60_000
+	for i := range n {
+		src.Add(labels.FromStrings("app", "a"), model.Entry{Timestamp: int64(i + 1), Line: fmt.Sprintf("v=%d", i)})
+	}
+	ask := func(memory int64) float64 {
+		expr, err := syntax.Parse(`quantile_over_time(0.5, {app="a"} | logfmt | unwrap v [1h]) by (app)`)
+		require.NoError(t, err)
+		res, err := new(engine.Engine).Run(context.Background(), src, engine.Params{Expr: expr, End: n, Instant: true}, engine.Limits{MaxMemory: memory})
+		require.NoError(t, err)
+		return res.Value.(engine.Vector)[0].Points[0].V
+	}
+	require.Equal(t, (n-1)/2.0, ask(8<<20))
+	got := ask(512 << 10)
+	require.NotEqual(t, (n-1)/2.0, got)
+	require.InEpsilon(t, (n-1)/2.0, got, 0.01)
+}

@@ -17,7 +17,7 @@ type rangePlan struct {
 	// absent plans need no labels and pass over errors.
 	absent bool
 	// newStore makes the store of a series.
-	newStore func(buckets int) store
+	newStore func(b *buckets) store
 	// additive plans count or sum: their stores are cellStore[float64] of sums.
 	additive bool
 	// scale is what window values are multiplied with.
@@ -100,10 +100,10 @@ func newRangePlan(agg *syntax.RangeAggregation, pushed *syntax.Grouping) (*range
 	case syntax.OpLastOverTime:
 		p.newStore = cells(&latest)
 	case syntax.OpQuantileOverTime:
-		value := quantileOf(*agg.Param)
-		p.newStore = func(int) store { return &sampleStore{value: value} }
+		q := *agg.Param
+		p.newStore = func(b *buckets) store { return newQuantileStore(q, b) }
 	case syntax.OpRateCounter:
-		p.newStore = func(int) store { return &sampleStore{value: counterRate} }
+		p.newStore = func(*buckets) store { return &sampleStore{value: counterRate} }
 	default:
 		p.useSums()
 	}
@@ -115,8 +115,8 @@ func (p *rangePlan) useSums() {
 	p.newStore = cells(&sums)
 }
 
-func cells[C any](kind *cellKind[C]) func(buckets int) store {
-	return func(buckets int) store { return newCellStore(kind, buckets) }
+func cells[C any](kind *cellKind[C]) func(b *buckets) store {
+	return func(b *buckets) store { return newCellStore(kind, b.len()) }
 }
 
 // fixed reports whether all entries of a stream that pass have the same labels, whatever their metadata.

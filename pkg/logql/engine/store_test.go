@@ -42,10 +42,10 @@ func mean2(v []float64) float64 {
 	return sum / float64(len(v))
 }
 
-var newStores = map[string]func(int) store{
+var newStores = map[string]func(*buckets) store{
 	"sum": cells(&sums), "min": cells(&minima), "max": cells(&maxima), "avg": cells(&means), "stdvar": cells(&variances),
 	"first": cells(&earliest), "last": cells(&latest),
-	"median": func(int) store { return &sampleStore{value: quantileOf(0.5)} },
+	"median": func(b *buckets) store { return newQuantileStore(0.5, b) },
 }
 
 func TestStores(t *testing.T) {
@@ -62,7 +62,7 @@ func TestStores(t *testing.T) {
 		slices.SortFunc(samples, func(a, b timed) int { return compareInts(a.ts, b.ts) })
 		samples = slices.CompactFunc(samples, func(a, b timed) bool { return a.ts == b.ts })
 		for name, newStore := range newStores {
-			parts := []store{newStore(b.len()), newStore(b.len()), newStore(b.len())}
+			parts := []store{newStore(b), newStore(b), newStore(b)}
 			for _, i := range r.Perm(len(samples)) {
 				if j := b.index(samples[i].ts); b.wanted(j) {
 					parts[r.IntN(3)].add(j, samples[i].ts, samples[i].v)
@@ -91,7 +91,7 @@ func TestStores(t *testing.T) {
 func TestExtremesPassOverNaN(t *testing.T) {
 	b := newBuckets(steps{start: 10, step: 1, n: 1}, 10, 0)
 	for name, want := range map[string]float64{"min": 3, "max": 5} {
-		s := newStores[name](1)
+		s := newStores[name](b)
 		for _, v := range []float64{math.NaN(), 3, math.NaN(), 5} {
 			s.add(0, 1, v)
 		}

@@ -17,7 +17,9 @@ type worker struct {
 	*scan
 	series seriesSet
 	// keyed is plan.keyed.
-	keyed  bool
+	keyed bool
+	// scarce says that the query's memory is: stores that can do with less of it do.
+	scarce bool
 	bound  *binding // of the stream of the task at hand, the tasks of which come one after the other
 	groups *grouper
 	batch  *chunk.Batch
@@ -58,9 +60,33 @@ func (w *worker) run(ctx context.Context, tasks <-chan []task) error {
 func (w *worker) flush() error {
 	w.q.acct.passed.Add(w.passed)
 	w.q.acct.pairs.Add(w.pairs)
+	if !w.scarce && w.q.acct.scarce(w.grown) {
+		w.scarce = true
+		w.shrink()
+	}
 	grown := w.grown
 	w.grown, w.passed, w.pairs = 0, 0, 0
 	return w.q.acct.hold(grown)
+}
+
+// newStore makes the store of a new series.
+func (w *worker) newStore() store {
+	s := w.plan.newStore(w.buckets)
+	if q, ok := s.(*quantileStore); ok && w.scarce {
+		w.grown += q.shrink()
+	}
+	return s
+}
+
+// shrink has all stores that can do with less memory do so.
+func (w *worker) shrink() {
+	for _, list := range [][]*rangeSeries{w.series.list, w.series.byKey.list()} {
+		for _, r := range list {
+			if q, ok := r.store.(*quantileStore); ok {
+				w.grown += q.shrink()
+			}
+		}
+	}
 }
 
 func (w *worker) do(t task) error {
@@ -278,7 +304,7 @@ func (w *worker) sample(b *binding, ts int64, line []byte) (v float64, series *r
 
 // seriesOfKey returns the series of a group's key.
 func (w *worker) seriesOfKey(key []byte) *rangeSeries {
-	series, grown := w.series.byKey.get(key, func() store { return w.plan.newStore(w.buckets.len()) })
+	series, grown := w.series.byKey.get(key, w.newStore)
 	w.grown += grown
 	return series
 }
@@ -301,7 +327,7 @@ func (w *worker) seriesOf(s *stream, l labels.Labels) *rangeSeries {
 	if w.plan.keepsTenant() {
 		l = s.withTenant(l)
 	}
-	series, grown := w.series.get(l, func() store { return w.plan.newStore(w.buckets.len()) })
+	series, grown := w.series.get(l, w.newStore)
 	w.grown += grown
 	return series
 }
