@@ -1,6 +1,9 @@
 package ring
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // State is the state of a member's life.
 type State uint8
@@ -42,3 +45,5 @@ type Member struct {
 
 // Writable is whether the member takes pushes.
 func (m Member) Writable() bool { return m.State == Active && m.Healthy }
+
+func byID(a, b Member) int { return strings.Compare(a.ID, b.ID) }

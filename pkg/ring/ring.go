@@ -1,73 +1,126 @@
 package ring
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Errors of Forget.
+// Errors of Forget and Run.
 var (
 	// ErrUnknown is a member that the ring does not have.
 	ErrUnknown = errors.New("no such member")
 	// ErrAlive is a member that cannot be forgotten because it lives: it would come back at once.
 	ErrAlive = errors.New("the member is alive")
+	// ErrTaken is an ID under which another process lives.
+	ErrTaken = errors.New("the ID is taken")
 )
 
-// Ring is the view that one process has of all members. It is safe for concurrent use.
+// Ring is the view that one process has of all members, and its own membership. It is safe for concurrent use.
 type Ring struct {
-	now  func() time.Time
+	cfg         Config
+	log         *slog.Logger
+	metrics     *metrics
+	incarnation uint64
+	gossip      *gossip // nil: alone
+	dirty       chan struct{}
+	activated   chan struct{} // closed by Activate
+	activate    func()
+	contested   chan entry // own entries by another process
+
 	view atomic.Pointer[view]
 
 	mu      sync.Mutex
-	self    Member
+	state   state // of all members, the own one when it is claimed
+	self    entry
+	claimed bool      // the own entry is known to others
+	leaving bool      // the own member goes no way but out
+	ready   time.Time // when the own member became ACTIVE
+	rival   entry     // who lived under the own ID before; its Body.Version is 0 if nobody did
+	watch   map[string]*watched
 	changed chan struct{} // closed when the view changes
 }
 
-// New returns a ring whose only member is self, in state Pending.
-func New(self Member) *Ring {
-	r := &Ring{now: time.Now, changed: make(chan struct{}), self: self}
-	r.self.State, r.self.Registered, r.self.Self, r.self.Healthy = Pending, r.now(), true, true
-	if len(self.Tokens) == 0 {
-		r.self.Tokens = randomTokens(defaultTokens)
+// Deps is what a ring needs.
+type Deps struct {
+	Registerer prometheus.Registerer // nil: no metrics
+	Log        *slog.Logger          // nil: none
+}
+
+// New returns the ring of a process in state PENDING. Nothing runs, and nobody knows of the member, before Run.
+func New(cfg Config, deps Deps) (*Ring, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot make the ring: %w", err)
+	}
+	r := &Ring{
+		cfg: cfg, log: deps.Log, dirty: make(chan struct{}, 1), activated: make(chan struct{}), contested: make(chan entry, 1),
+		state: state{}, watch: map[string]*watched{}, changed: make(chan struct{}),
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	r.activate = sync.OnceFunc(func() { close(r.activated) })
+	now := time.Now()
+	r.incarnation = uint64(now.UnixMilli())<<20 | newRand().Uint64N(1<<20)
+	tokens, err := loadTokens(cfg.TokensFile)
+	if err != nil {
+		return nil, err
+	}
+	r.self = entry{ID: cfg.ID, Body: body{
+		Version: uint64(now.UnixMilli()), Incarnation: r.incarnation, Registered: uint64(now.UnixMilli()), Addr: cfg.Addr,
+		HTTPAddr: cfg.HTTPAddr, Zone: cfg.Zone, Build: cfg.Build, Tokens: tokens,
+	}, Beat: uint64(now.UnixMilli())}
+	r.metrics = newMetrics(deps.Registerer, r)
+	if cfg.Gossip != nil {
+		r.gossip = newGossip(*cfg.Gossip, r)
+	} else if len(tokens) == 0 {
+		r.self.Body.Tokens = spreadTokens(nil, nil, cfg.NumTokens, newRand())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.publishLocked()
-	return r
-}
-
-// publishLocked makes what has changed visible.
-func (r *Ring) publishLocked() {
-	r.view.Store(newView([]Member{r.self}, 1, false, true, nil))
-	close(r.changed)
-	r.changed = make(chan struct{})
+	return r, nil
 }
 
 // Activate says that the process takes pushes from now on: the member becomes ACTIVE as soon as its life cycle allows.
-func (r *Ring) Activate() { r.setState(Active) }
+func (r *Ring) Activate() {
+	r.activate()
+	if r.gossip == nil {
+		r.moveTo(Active, nil)
+	}
+}
 
 // Leave says that the process takes no more pushes: the member is LEAVING. It is asked by reads until it has left.
-func (r *Ring) Leave() { r.setState(Leaving) }
-
-func (r *Ring) setState(s State) {
+func (r *Ring) Leave() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.self.State = s
-	r.publishLocked()
+	r.leaving = true
+	r.mu.Unlock()
+	r.moveTo(Leaving, nil)
+}
+
+// Run keeps the member among the others until ctx ends; it then leaves, and its end is known to them when Run returns. It
+// fails with ErrTaken if another process lives under the member's ID.
+func (r *Ring) Run(ctx context.Context) error {
+	if r.gossip == nil {
+		<-ctx.Done()
+		r.Leave()
+		return nil
+	}
+	return r.live(ctx)
 }
 
 // Self returns the own member.
 func (r *Ring) Self() Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.self
-	m.Heartbeat = r.now()
-	return m
+	return r.memberLocked(r.self, time.Now())
 }
 
 // Members returns all members that have not left, by ID.
@@ -78,9 +131,13 @@ func (r *Ring) Members() []Member { return r.Readable(nil) }
 func (r *Ring) Readable(dst []Member) []Member {
 	n := len(dst)
 	dst = append(dst, r.view.Load().members...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i := n; i < len(dst); i++ {
-		if dst[i].Self {
-			dst[i].Heartbeat = r.now()
+		if m := &dst[i]; m.Self {
+			m.Heartbeat = time.Now()
+		} else if w := r.watch[m.ID]; w != nil {
+			m.Heartbeat = w.seen
 		}
 	}
 	return dst
@@ -90,8 +147,8 @@ func (r *Ring) Readable(dst []Member) []Member {
 func (r *Ring) Healthy() int { return max(1, r.view.Load().writers) }
 
 // Replicas appends the replica set of a token to dst: the members, as many as the replication factor says, that take pushes
-// and come next on the ring, in different zones when zones matter. They are fewer if not so many members take pushes, and
-// none if no member does. The first is the token's owner.
+// and come first for it, in different zones when zones matter. They are fewer if not so many members take pushes, and none if
+// no member does. The first is the token's owner.
 func (r *Ring) Replicas(dst []Member, token uint32) []Member {
 	return r.view.Load().replicas(dst, token)
 }
@@ -111,11 +168,10 @@ func (r *Ring) Walk(token uint32) iter.Seq[Member] {
 
 // Owner returns the one member that does what must be done once; false if no member takes work.
 func (r *Ring) Owner(token uint32) (Member, bool) {
-	v := r.view.Load()
-	if len(v.points) == 0 {
-		return Member{}, false
+	if m := r.view.Load().owner(token); m != nil {
+		return *m, true
 	}
-	return v.members[v.points[v.start(token)].owner], true
+	return Member{}, false
 }
 
 // Changed returns a channel that is closed at the next change of the ring.
@@ -125,11 +181,38 @@ func (r *Ring) Changed() <-chan struct{} {
 	return r.changed
 }
 
-// Forget removes a dead member. Its streams have passed to the next members already; reads no longer miss it.
+// Ready returns why the member does not take pushes, or nil. It depends on the own member alone: that others are ill is no
+// reason to be taken out of service, too.
+func (r *Ring) Ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gossip == nil {
+		return nil
+	}
+	if s := r.self.Body.State; s != Active {
+		return fmt.Errorf("the member %s is %s in the ring", r.cfg.ID, s)
+	}
+	if wait := r.cfg.MinReady - time.Since(r.ready); wait > 0 {
+		return fmt.Errorf("waiting for %s after being ready", r.cfg.MinReady)
+	}
+	return nil
+}
+
+// Forget removes a dead member. Its streams have passed to others already; reads no longer miss it.
 func (r *Ring) Forget(id string) error {
-	i := slices.IndexFunc(r.view.Load().members, func(m Member) bool { return m.ID == id })
-	if i < 0 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.state[id]
+	if id == r.cfg.ID {
+		return fmt.Errorf("cannot forget %q: %w", id, ErrAlive)
+	}
+	if !ok || e.Body.Version == 0 || e.Body.State == Left {
 		return fmt.Errorf("cannot forget %q: %w", id, ErrUnknown)
 	}
-	return fmt.Errorf("cannot forget %q: %w", id, ErrAlive)
+	if r.memberLocked(e, time.Now()).Healthy {
+		return fmt.Errorf("cannot forget %q: %w", id, ErrAlive)
+	}
+	r.forgetLocked(e)
+	r.publishLocked()
+	return nil
 }

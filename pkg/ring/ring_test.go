@@ -7,7 +7,10 @@ import (
 )
 
 func TestSingleMember(t *testing.T) {
-	r := New(Member{ID: "a", Addr: "127.0.0.1:9095"})
+	cfg := DefaultConfig()
+	cfg.ID, cfg.Addr = "a", "127.0.0.1:9095"
+	r, err := New(cfg, Deps{})
+	require.NoError(t, err)
 	require.Equal(t, Pending, r.Self().State)
 	changed := r.Changed()
 	r.Activate()
