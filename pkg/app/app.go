@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,11 +125,6 @@ func (a *App) newIngester() error {
 	return err
 }
 
-func (a *App) newRing() error {
-	a.ring = ring.New(ring.Member{ID: a.instanceID(), Addr: a.cfg.Common.InstanceAddr})
-	return nil
-}
-
 func (a *App) newDistributor() error {
 	cfg := distributor.DefaultConfig()
 	if configs := a.cfg.Schema.Configs; len(configs) > 0 {
@@ -233,7 +229,7 @@ func (a *App) ready() error {
 	if a.states.get("server") == "Stopping" {
 		return errors.New("Application is stopping")
 	}
-	if err := a.ingester.Ready(); err != nil {
+	if err := cmp.Or(a.ingester.Ready(), a.ring.Ready()); err != nil {
 		return fmt.Errorf("Ingester not ready: %w", err)
 	}
 	if err := a.indexReady(); err != nil {
@@ -256,6 +252,7 @@ func (a *App) Run(ctx context.Context) error {
 	// Bottom up: what is started last is stopped first.
 	parts.start("limits", a.runtime.Run)
 	parts.start("caches", a.caches.run)
+	parts.start("ring", a.ring.Run)
 	parts.start("peers", func(ctx context.Context) error { return a.peers.Run(ctx, a.memberAddrs) })
 	a.readDeletes(ctx)
 	parts.start("deletes", a.runDeletes)
@@ -271,14 +268,14 @@ func (a *App) Run(ctx context.Context) error {
 	for _, name := range []string{"distributor", "querier", "storage"} {
 		a.states.set(name, "Running") // they have no goroutine of their own
 	}
-	a.ring.Activate()
+	go a.activate(ctx)
 	a.logger.Info("logstore started", "version", a.build.Version, "http", srv.addr(), "target", a.cfg.Target)
 	parts.wait()
 	a.logger.Info("stopping")
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
-	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "rpc", "peers", "deletes", "caches", "limits")
+	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits")
 	if closeErr := a.buckets.Close(); closeErr != nil {
 		a.logger.Warn("cannot close the buckets", "err", closeErr)
 	}

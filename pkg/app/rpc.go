@@ -24,7 +24,7 @@ import (
 // rpcConfig says how members call each other.
 func (a *App) rpcConfig() (rpc.Config, error) {
 	c, s, m := rpc.DefaultConfig, a.cfg.Server, a.cfg.IngesterClient
-	c.Cluster = a.cfg.Memberlist.ClusterLabel
+	c.Cluster = clusterLabel(a.cfg)
 	c.Server = rpc.ServerConfig{
 		ConnLimit: s.GRPCListenConnLimit, MaxRecv: s.GRPCMaxRecvMsgSize, MaxSend: s.GRPCMaxSendMsgSize, MaxStreams: s.GRPCMaxConcurrentStreams,
 		KeepaliveTime: s.GRPCKeepaliveTime, KeepaliveTimeout: s.GRPCKeepaliveTimeout, MinPing: s.GRPCMinTimeBetweenPings,

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"os"
 
 	"logstore/pkg/buckets"
 	"logstore/pkg/config"
@@ -89,19 +88,4 @@ func (a *App) tsdbConfig() shipper.CacheConfig {
 	c.CacheLocation, c.CacheTTL, c.ResyncInterval = s.CacheLocation, s.CacheTTL, s.ResyncInterval
 	c.QueryReadyDays, c.CacheBytes = s.QueryReadyNumDays, int64(a.cfg.Logstore.IndexCacheSize)
 	return c
-}
-
-// instanceID names this process in the bucket: lifecycler.id, or the host.
-func (a *App) instanceID() string {
-	if id := a.cfg.Storage.BoltDBShipper.IngesterName; id != "" {
-		return id
-	}
-	if id := a.cfg.Ingester.Lifecycler.ID; id != "" {
-		return id
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return "logstore"
-	}
-	return host
 }

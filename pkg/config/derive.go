@@ -136,6 +136,7 @@ func (d deriver) rings() {
 		derive(d, "common.ring.instance_addr", &ring.InstanceAddr, c.Common.InstanceAddr)
 		derive(d, "memberlist.advertise_addr", &c.Memberlist.AdvertiseAddr, c.Common.InstanceAddr)
 	}
+	derive(d, "memberlist.advertise_port", &c.Memberlist.AdvertisePort, c.Memberlist.BindPort)
 	if d.isSet("common.instance_interface_names") {
 		derive(d, "common.ring.instance_interface_names", &ring.InstanceInterfaceNames, c.Common.InstanceInterfaceNames)
 	}

@@ -11,6 +11,9 @@ type Logstore struct {
 	IndexCacheSize int `loki:"index_cache_size,bytes"`
 	// ShutdownUploadTimeout bounds how long a stop waits for the bucket to take the last index tables.
 	ShutdownUploadTimeout time.Duration `loki:"shutdown_upload_timeout"`
+	// ForgetAfter is how long a member of the ring may be dead before the others forget it; 0: five times the ring's
+	// heartbeat_timeout.
+	ForgetAfter time.Duration `loki:"forget_after"`
 }
 
 // LogstoreRuler is `logstore.ruler`.

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stores of the ring's state.
 const (
@@ -36,6 +39,15 @@ type CommonRing struct {
 // `ingester.lifecycler`; only the store is read here, to know whether the service is shared among members.
 type ServiceRing struct {
 	KVStore KVStore `loki:"kvstore"`
+}
+
+// OwnInterfaces returns the network interfaces to take the address from, none if the list is Loki's own: that is made for
+// other machines than many are, and the route to the other members tells more.
+func (l *Lifecycler) OwnInterfaces() []string {
+	if slices.Equal(l.InterfaceNames, defaultInterfaces()) {
+		return nil
+	}
+	return l.InterfaceNames
 }
 
 // Lifecycler is `ingester.lifecycler`: this member in the ring. After Load it holds what `common` says, too.
@@ -95,6 +107,18 @@ type Memberlist struct {
 	BindPort                         int           `loki:"bind_port"`
 	PacketDialTimeout                time.Duration `loki:"packet_dial_timeout"`
 	PacketWriteTimeout               time.Duration `loki:"packet_write_timeout"`
+	RejoinSeedNodes                  []string      `loki:"rejoin_seed_nodes,list"`
+	ObsoleteEntriesTimeout           time.Duration `loki:"obsolete_entries_timeout"`
+	NotifyInterval                   time.Duration `loki:"notify_interval"`
+	LastWordsTimeout                 time.Duration `loki:"broadcast_timeout_for_local_updates_on_shutdown"`
+	TLSEnabled                       bool          `loki:"tls_enabled"`
+	TLSCertPath                      string        `loki:"tls_cert_path"`
+	TLSKeyPath                       string        `loki:"tls_key_path"`
+	TLSCAPath                        string        `loki:"tls_ca_path"`
+	TLSServerName                    string        `loki:"tls_server_name"`
+	TLSInsecureSkipVerify            bool          `loki:"tls_insecure_skip_verify"`
+	TLSCipherSuites                  []string      `loki:"tls_cipher_suites,list"`
+	TLSMinVersion                    string        `loki:"tls_min_version" allow:"|VersionTLS10|VersionTLS11|VersionTLS12|VersionTLS13"`
 }
 
 func defaultInterfaces() []string { return []string{"eth0", "docker0", "lo"} }
@@ -145,6 +169,9 @@ func defaultMemberlist() Memberlist {
 		BindPort:              7946,
 		PacketDialTimeout:     2 * time.Second,
 		PacketWriteTimeout:    5 * time.Second,
+
+		ObsoleteEntriesTimeout: 30 * time.Second,
+		LastWordsTimeout:       10 * time.Second,
 	}
 }
 

@@ -24,7 +24,8 @@ type gossip struct {
 	log   *slog.Logger
 	list  *memberlist.Memberlist
 	queue *memberlist.TransmitLimitedQueue
-	self  string // where this node is reached, ip:port
+	host  net.IP // under which others find this machine
+	self  string // where this node is reached, ip:port; set by start
 	nodes atomic.Int64
 	stats gossipStats
 
@@ -50,7 +51,7 @@ func newGossip(cfg Gossip, r *Ring) *gossip {
 }
 
 // start takes the port and makes the node; it knows nobody yet.
-func (g *gossip) start(ctx context.Context) error {
+func (g *gossip) start() error {
 	listen := g.cfg.transport
 	if listen == nil {
 		listen = listenTCP
@@ -59,16 +60,11 @@ func (g *gossip) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ip, err := g.advertised(ctx)
-	if err != nil {
-		return errors.Join(err, transport.Shutdown())
-	}
 	if g.cfg.AdvertisePort != 0 {
 		port = g.cfg.AdvertisePort
 	}
-	g.self = net.JoinHostPort(ip.String(), strconv.Itoa(port))
-	g.ring.setHost(ip.String())
-	list, err := memberlist.Create(g.config(transport, ip, port))
+	g.self = net.JoinHostPort(g.host.String(), strconv.Itoa(port))
+	list, err := memberlist.Create(g.config(transport, g.host, port))
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot start gossip at %s: %w", g.self, err), transport.Shutdown())
 	}

@@ -21,7 +21,7 @@ const (
 
 // live is the life of a member among others: it joins, takes its tokens, is ACTIVE, and leaves when ctx ends.
 func (r *Ring) live(ctx context.Context) error {
-	if err := r.gossip.start(ctx); err != nil {
+	if err := r.gossip.start(); err != nil {
 		return err
 	}
 	defer r.gossip.close()

@@ -225,14 +225,11 @@ func (r *Ring) touch() {
 	}
 }
 
-// setHost completes the addresses of the own member that have no host.
+// setHost completes the addresses of the own member that have no host. It is called before anybody else knows of the ring.
 func (r *Ring) setHost(host string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, addr := range []*string{&r.self.Body.Addr, &r.self.Body.HTTPAddr} {
 		if h, port, err := net.SplitHostPort(*addr); err == nil && h == "" {
 			*addr = net.JoinHostPort(host, port)
 		}
 	}
-	r.publishLocked()
 }

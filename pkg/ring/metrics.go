@@ -82,19 +82,16 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCo
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	v := m.ring.view.Load()
-	if v == nil {
-		return // the ring is being made
-	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	count, oldest, tokens := map[string]int{"Unhealthy": 0}, map[string]time.Time{}, 0
 	for s := range Left {
-		count[metricState(s)] = 0
+		count[s.String()] = 0
 	}
 	members := m.ring.Members()
 	for _, mem := range members {
-		s := metricState(mem.State)
+		s := mem.State.String()
 		if !mem.Healthy {
 			s = "Unhealthy"
 		}
@@ -135,10 +132,4 @@ func (m *metrics) collectGossip(ch chan<- prometheus.Metric, gauge func(*prometh
 	for _, s := range descStats {
 		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.CounterValue, float64(s.of(&g.stats).Load()))
 	}
-}
-
-// metricState returns the state as Loki's dashboards write it.
-func metricState(s State) string {
-	name := s.String()
-	return name
 }

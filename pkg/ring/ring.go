@@ -54,7 +54,8 @@ type Deps struct {
 	Log        *slog.Logger          // nil: none
 }
 
-// New returns the ring of a process in state PENDING. Nothing runs, and nobody knows of the member, before Run.
+// New returns the ring of a process in state PENDING. Nothing runs, and nobody knows of the member, before Run. With gossip it
+// looks up the members to join, for at most a few seconds, to find out the address by which they reach this one.
 func New(cfg Config, deps Deps) (*Ring, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot make the ring: %w", err)
@@ -77,15 +78,19 @@ func New(cfg Config, deps Deps) (*Ring, error) {
 		Version: uint64(now.UnixMilli()), Incarnation: r.incarnation, Registered: uint64(now.UnixMilli()), Addr: cfg.Addr,
 		HTTPAddr: cfg.HTTPAddr, Zone: cfg.Zone, Build: cfg.Build, Tokens: tokens,
 	}, Beat: uint64(now.UnixMilli())}
-	r.metrics = newMetrics(deps.Registerer, r)
 	if cfg.Gossip != nil {
 		r.gossip = newGossip(*cfg.Gossip, r)
+		if r.gossip.host, err = r.gossip.advertised(context.Background()); err != nil {
+			return nil, err
+		}
+		r.setHost(r.gossip.host.String())
 	} else if len(tokens) == 0 {
 		r.self.Body.Tokens = spreadTokens(nil, nil, cfg.NumTokens, newRand())
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.publishLocked()
+	r.mu.Unlock()
+	r.metrics = newMetrics(deps.Registerer, r)
 	return r, nil
 }
 
