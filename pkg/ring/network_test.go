@@ -231,5 +231,9 @@ func (n *node) states() map[string]string {
 // inBubble runs a test in virtual time.
 func inBubble(t *testing.T, fn func(t *testing.T, n *network)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { fn(t, &network{}) })
+	synctest.Test(t, func(t *testing.T) {
+		// Probes that are under way when a node ends go on for a moment. This runs last.
+		t.Cleanup(func() { time.Sleep(time.Minute) })
+		fn(t, &network{})
+	})
 }
