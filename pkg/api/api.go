@@ -50,6 +50,8 @@ type Querier interface {
 	DetectedLabels(ctx context.Context, r querier.LabelRequest) ([]querier.DetectedLabel, error)
 	Volume(ctx context.Context, r querier.VolumeRequest) ([]querier.Volume, error)
 	IndexStats(ctx context.Context, matchers []*labels.Matcher, interval model.Interval) (querier.IndexStats, error)
+	Running(tenant string) []querier.Running
+	Stop(tenant, id string) bool
 	Tail(ctx context.Context, r querier.TailRequest, send func(*querier.TailFrame) error) error
 	Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error)
 }
@@ -191,6 +193,8 @@ func (a *API) readRoutes() {
 	read("/api/prom/label", a.legacyLabelNames)
 	read("/api/prom/label/{name}/values", a.legacyLabelValues)
 	read("/api/prom/series", a.series)
+	a.tenantRoute("/logstore/api/v1/queries", a.runningQueries, http.MethodGet)
+	a.tenantRoute("/logstore/api/v1/queries/{id}", a.stopQuery, http.MethodDelete)
 	a.tenantRoute("/loki/api/v1/drilldown-limits", a.drilldownLimits, http.MethodGet)
 	a.tenantRoute("/config/tenant/v1/limits", a.tenantLimits, http.MethodGet)
 	a.openRoute("/loki/api/v1/format_query", a.withForm(a.formatQuery), http.MethodGet, http.MethodPost)

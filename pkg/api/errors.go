@@ -65,6 +65,10 @@ func statusOf(r *http.Request, err error) (int, string) {
 		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, querier.ErrVolumeDisabled):
 		return http.StatusNotFound, err.Error()
+	case errors.Is(err, querier.ErrQueued), errors.Is(err, querier.ErrOutstanding):
+		return http.StatusTooManyRequests, err.Error()
+	case errors.Is(err, querier.ErrStopped):
+		return http.StatusUnprocessableEntity, err.Error()
 	case clientGone(r, err):
 		return statusClientClosed, "the client closed the connection"
 	case errors.Is(err, querier.ErrTimeout), errors.Is(err, context.DeadlineExceeded):

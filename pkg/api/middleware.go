@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"logstore/pkg/querier"
 	"logstore/pkg/tenant"
 )
 
@@ -164,6 +165,9 @@ func (a *API) withForm(h handlerFunc) handlerFunc {
 		}
 		if strings.Contains(r.Header.Get("Accept"), "application/vnd.apache.parquet") {
 			return badRequest("support for Parquet encoded responses is disabled")
+		}
+		if source := sourceOf(r); source != "" {
+			r = r.WithContext(querier.WithSource(r.Context(), source))
 		}
 		return h(w, r)
 	}

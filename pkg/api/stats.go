@@ -12,7 +12,7 @@ type (
 		Summary  summaryStats  `json:"summary"`
 		Querier  querierStats  `json:"querier"`
 		Ingester ingesterStats `json:"ingester"`
-		Cache    struct{}      `json:"cache"`
+		Cache    cacheStats    `json:"cache"`
 		Index    struct{}      `json:"index"`
 	}
 	summaryStats struct {
@@ -28,6 +28,18 @@ type (
 		Shards                                int64   `json:"shards"`
 		TotalPostFilterLines                  int64   `json:"totalPostFilterLines"`
 		TotalStructuredMetadataBytesProcessed int64   `json:"totalStructuredMetadataBytesProcessed"`
+	}
+	cacheStats struct {
+		Chunk  oneCacheStats `json:"chunk"`
+		Result oneCacheStats `json:"result"`
+	}
+	oneCacheStats struct {
+		EntriesFound     int64 `json:"entriesFound"`
+		EntriesRequested int64 `json:"entriesRequested"`
+		EntriesStored    int64 `json:"entriesStored"`
+		BytesReceived    int64 `json:"bytesReceived"`
+		BytesSent        int64 `json:"bytesSent"`
+		Requests         int64 `json:"requests"`
 	}
 	querierStats struct {
 		Store           storeStats `json:"store"`
@@ -77,16 +89,30 @@ func (e *encoder) stats(s engine.Stats) {
 		Summary: summaryStats{
 			BytesProcessedPerSecond: perSecond(s.BytesProcessed), LinesProcessedPerSecond: perSecond(s.LinesProcessed),
 			TotalBytesProcessed: s.BytesProcessed, TotalLinesProcessed: s.LinesProcessed, ExecTime: seconds,
-			TotalEntriesReturned: s.EntriesReturned, Splits: 1, Shards: 1, TotalPostFilterLines: s.PostFilterLines,
+			TotalEntriesReturned: s.EntriesReturned, QueueTime: s.QueueTime.Seconds(), Subqueries: s.Subqueries,
+			Splits: max(1, s.Splits), Shards: max(1, s.Shards), TotalPostFilterLines: s.PostFilterLines,
 			TotalStructuredMetadataBytesProcessed: s.MetadataBytesProcessed,
 		},
 		Querier: querierStats{QuerierExecTime: seconds, Store: storeStats{
-			TotalChunksRef: s.ChunksOpened, TotalChunksDownloaded: s.ChunksOpened,
+			TotalChunksRef: s.ChunksOpened, TotalChunksDownloaded: s.Chunks.FromBucket + s.Chunks.FromCache,
+			ChunksDownloadTime: int64(s.Chunks.Time),
 			Chunk: chunkStats{
 				DecompressedBytes: s.BytesProcessed, DecompressedLines: s.LinesProcessed, PostFilterLines: s.PostFilterLines,
 				DecompressedStructuredMetadataBytes: s.MetadataBytesProcessed,
+				CompressedBytes:                     s.Chunks.BytesFromBucket + s.Chunks.BytesFromCache,
 			},
 		}},
+		Cache: cacheStats{
+			Chunk: oneCacheStats{
+				EntriesFound: s.Chunks.FromCache, EntriesRequested: s.Chunks.FromCache + s.Chunks.FromBucket,
+				EntriesStored: s.Chunks.FromBucket, BytesReceived: s.Chunks.BytesFromCache, BytesSent: s.Chunks.BytesFromBucket,
+				Requests: s.Chunks.FromCache + s.Chunks.FromBucket,
+			},
+			Result: oneCacheStats{
+				EntriesFound: s.Results.Found, EntriesRequested: s.Results.Requested, EntriesStored: s.Results.Stored,
+				BytesReceived: s.Results.BytesReceived, BytesSent: s.Results.BytesSent, Requests: s.Results.Requests,
+			},
+		},
 	})
 	if err != nil {
 		panic("BUG: cannot encode statistics: " + err.Error())

@@ -17,12 +17,12 @@ import (
 
 	"logstore/pkg/api"
 	"logstore/pkg/buckets"
+	"logstore/pkg/changes"
 	"logstore/pkg/config"
 	"logstore/pkg/deletes"
 	"logstore/pkg/distributor"
 	"logstore/pkg/ingester"
 	"logstore/pkg/limits"
-	"logstore/pkg/logql"
 	"logstore/pkg/model"
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
@@ -48,6 +48,7 @@ type App struct {
 	runtime     *config.Runtime
 	buckets     *buckets.Buckets
 	caches      caches
+	changes     *changes.Log
 	periods     schema.Periods
 	shipper     *shipper.Shipper
 	tsdb        *shipper.TSDB
@@ -71,7 +72,7 @@ type App struct {
 // New builds the process; nothing runs yet, and no port is taken.
 func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) {
 	cfg := setup.Config
-	a := &App{cfg: cfg, build: build, level: &slog.LevelVar{}, registry: newRegistry(build)}
+	a := &App{cfg: cfg, build: build, level: &slog.LevelVar{}, registry: newRegistry(build), changes: changes.NewLog()}
 	a.logger = NewLogger(cfg, log, a.level)
 	LogSetup(a.logger, setup)
 	tuneMemory(a.logger)
@@ -116,7 +117,7 @@ func (a *App) newIngester() error {
 		return err
 	}
 	a.ingester, err = ingester.New(cfg, ingester.Deps{
-		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams,
+		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams, Changes: a.changes,
 		Registry: a.registry, Log: a.logger.With("component", "ingester"),
 	})
 	if err == nil {
@@ -147,27 +148,6 @@ func (a *App) newDistributor() error {
 	}
 	var err error
 	a.distributor, err = distributor.New(cfg, deps)
-	return err
-}
-
-func (a *App) newQuerier() error {
-	cfg := querier.DefaultConfig
-	cfg.MultiTenantQueries = a.cfg.Querier.MultiTenantQueriesEnabled
-	cfg.AlignStep = a.cfg.QueryRange.AlignQueriesWithStep
-	cfg.MaxConcurrent = parallelism(a.cfg.Querier.MaxConcurrent)
-	cfg.TailMaxDuration = a.cfg.Querier.TailMaxDuration
-	cfg.LogLongerThan = a.cfg.Frontend.LogQueriesLongerThan
-	sources := []logql.Source{a.recentLogs(), a.store}
-	switch {
-	case a.cfg.Querier.QueryStoreOnly:
-		sources = sources[1:]
-	case a.cfg.Querier.QueryIngesterOnly:
-		sources = sources[:1]
-	}
-	var err error
-	a.querier, err = querier.New(cfg, querier.Deps{
-		Sources: a.hideDeleted(sources), Limits: a.limits, Observe: a.observePushes, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
-	})
 	return err
 }
 

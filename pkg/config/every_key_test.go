@@ -132,6 +132,7 @@ func hasField(t reflect.Type, path string) bool {
 var deviations = map[string]string{
 	"common.replication_factor": "1 without gossip", "common.ring.replication_factor": "1 without gossip",
 	"ingester.lifecycler.ring.replication_factor":                         "1 without gossip",
+	"query_range.cache_results":                                           "results are kept because they are never wrong",
 	"ingester.chunk_encoding":                                             "zstd is smaller and faster than gzip",
 	"ruler.storage.type":                                                  "a folder that the API may write to",
 	"ruler.wal.dir":                                                       "under path_prefix",

@@ -66,6 +66,7 @@ func defaultQuerier() Querier {
 func defaultQueryRange() QueryRange {
 	return QueryRange{
 		ResultsCache:                defaultResultsCache(),
+		CacheResults:                true, // unlike Loki's, this cache is never wrong
 		MaxRetries:                  5,
 		ParalleliseShardableQueries: true,
 		CacheIndexStatsResults:      true,

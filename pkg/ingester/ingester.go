@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"logstore/pkg/changes"
 	"logstore/pkg/limits"
 	"logstore/pkg/model"
 	"logstore/pkg/schema"
@@ -36,6 +37,8 @@ type Deps struct {
 	Periods schema.Periods
 	// LocalStreams turns a tenant's limit of streams in the whole cluster into that of this member. nil: they are the same.
 	LocalStreams func(global int) int
+	// Changes is told where entries were written; it may be nil.
+	Changes *changes.Log
 	// FS is where the logs are; nil: the file system.
 	FS       wal.FS
 	Registry prometheus.Registerer
@@ -78,6 +81,7 @@ type Ingester struct {
 	limits  *limits.Overrides
 	periods schema.Periods
 	local   func(int) int
+	changes *changes.Log
 	log     *slog.Logger
 	metrics *metrics
 
@@ -120,7 +124,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 		return nil, fmt.Errorf("cannot configure the ingester: %w", err)
 	}
 	i := &Ingester{
-		cfg: cfg.withDefaults(), store: deps.Store, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams,
+		cfg: cfg.withDefaults(), store: deps.Store, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams, changes: deps.Changes,
 		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
 		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
 	}

@@ -82,6 +82,7 @@ func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Strea
 		return err
 	}
 	i.appendPush(ps, seg)
+	i.touch(tenant, ps)
 	i.pins.release(seg)
 	i.tails.notify(tenant, streams)
 	if len(ps.refusals) > 0 {
@@ -254,6 +255,32 @@ func (i *Ingester) appendPush(ps *pushState, seg uint64) {
 	i.metrics.appended(entries, bytes)
 	if i.heads.Load() > i.cfg.HeadLimit || i.memory.Load() > i.softLimit() {
 		kick(i.kickMemory)
+	}
+}
+
+// touch tells whoever keeps results of queries where entries were written. They can be read by now, and are not acknowledged
+// yet: see package changes.
+func (i *Ingester) touch(tenant string, ps *pushState) {
+	if i.changes == nil {
+		return
+	}
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	for k := range ps.items {
+		for _, r := range ps.enc.runs[ps.items[k].lo:ps.items[k].hi] {
+			if r.oldest >= first && r.newest <= last {
+				continue
+			}
+			// Runs that are close together are told as one; a run that is far away stands alone.
+			if first <= last && max(last, r.newest)-min(first, r.oldest) > int64(time.Hour) {
+				i.changes.Touch(tenant, first, last)
+				first, last = r.oldest, r.newest
+				continue
+			}
+			first, last = min(first, r.oldest), max(last, r.newest)
+		}
+	}
+	if first <= last {
+		i.changes.Touch(tenant, first, last)
 	}
 }
 

@@ -64,6 +64,8 @@ type read struct {
 	m *Members
 	// spare is how many members may fail.
 	spare int
+	// fetches is told that the answer may not be what it would be with all members.
+	fetches *logql.Fetches
 
 	mu     sync.Mutex
 	failed map[string]error
@@ -75,6 +77,7 @@ func (r *read) fail(member string, err error) error {
 	defer r.mu.Unlock()
 	if _, known := r.failed[member]; !known {
 		r.failed[member] = err
+		r.fetches.Missing.Add(1)
 		r.m.failed.Inc()
 		r.m.deps.Logger.Warn("a member did not answer a query", "member", member, "err", err)
 	}
@@ -87,7 +90,7 @@ func (r *read) fail(member string, err error) error {
 // ask calls fn for each member at the same time. Members that are dead, as the ring knows, are left out: their entries are on
 // others, or in the bucket, or nowhere.
 func (m *Members) ask(ctx context.Context, fn func(ctx context.Context, r *read, member ring.Member, src logql.Source) error) error {
-	r := &read{m: m, spare: max(0, m.deps.ReplicationFactor-1), failed: map[string]error{}}
+	r := &read{m: m, spare: max(0, m.deps.ReplicationFactor-1), failed: map[string]error{}, fetches: logql.FetchesOf(ctx)}
 	members := m.deps.Readable(nil)
 	dead := 0
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -114,6 +117,7 @@ func (m *Members) ask(ctx context.Context, fn func(ctx context.Context, r *read,
 	}
 	wg.Wait()
 	if dead > r.spare {
+		r.fetches.Missing.Add(1)
 		m.missing.Inc()
 	}
 	if ctx.Err() != nil {

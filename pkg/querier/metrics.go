@@ -20,6 +20,10 @@ type metrics struct {
 	chunks  prometheus.Counter
 	blocks  prometheus.Counter
 	blocked *prometheus.CounterVec
+
+	retries      prometheus.Counter
+	waiting      prometheus.Gauge
+	queueSeconds prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -39,6 +43,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "logstore_query_blocks_decompressed_total", Help: "Blocks that queries decompressed."}),
 		blocked: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "loki_blocked_queries", Help: "Queries that the limit blocked_queries refused."}, []string{"user"}),
+		retries: f.NewCounter(prometheus.CounterOpts{
+			Name: "loki_query_frontend_retries_total", Help: "Parts of queries that were tried again."}),
+		waiting: f.NewGauge(prometheus.GaugeOpts{
+			Name: "loki_query_scheduler_queue_length", Help: "Parts of queries that wait for their turn."}),
+		queueSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "loki_query_scheduler_queue_duration_seconds", Help: "How long parts of queries waited for their turn.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
+		}),
 	}
 }
 
@@ -62,6 +74,12 @@ func (q *Querier) observe(ctx context.Context, p engine.Params, res engine.Resul
 		slog.Duration("duration", took), slog.Duration("length", time.Duration(p.End-p.Start)),
 		slog.Int64("bytes", res.Stats.BytesProcessed), slog.Int64("lines", res.Stats.LinesProcessed),
 		slog.Int64("chunks", res.Stats.ChunksOpened), slog.String("status", status),
+		slog.Int64("splits", res.Stats.Splits), slog.Int64("subqueries", res.Stats.Subqueries),
+		slog.Duration("queue_time", res.Stats.QueueTime), slog.Int64("results_cached", res.Stats.Results.Found),
+		slog.Int64("chunks_cached", res.Stats.Chunks.FromCache),
+	}
+	if source := SourceOf(ctx); source != "" {
+		attrs = append(attrs, slog.String("source", source))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("err", err.Error()))

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"logstore/pkg/cache"
+	"logstore/pkg/changes"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/engine"
@@ -38,12 +41,16 @@ type Config struct {
 	MaxMemory int64
 	// TailMaxDuration ends a tail after so long; zero never does.
 	TailMaxDuration time.Duration
+	// MaxRetries is how often a part of a query that failed is tried again.
+	MaxRetries int
+	// MaxWaiting bounds the queries of one tenant that wait for their turn; zero means no bound.
+	MaxWaiting int
 	// LogLongerThan logs queries that took longer; zero logs none and a negative value all.
 	LogLongerThan time.Duration
 }
 
 // DefaultConfig holds Loki's defaults.
-var DefaultConfig = Config{MaxConcurrent: 4, MaxMemory: 1 << 30, TailMaxDuration: time.Hour}
+var DefaultConfig = Config{MaxConcurrent: 4, MaxMemory: 1 << 30, MaxRetries: 5, MaxWaiting: 2048, TailMaxDuration: time.Hour}
 
 // Validate reports the first impossible setting.
 func (c Config) Validate() error {
@@ -57,6 +64,12 @@ func (c Config) Validate() error {
 type Deps struct {
 	// Sources are asked in this order: those that hold the newest entries first.
 	Sources []logql.Source
+	// Changes returns what each member that a query asks knows to have been written in an interval; nil means that no results are
+	// kept. It fails if not all of them say so.
+	Changes func(ctx context.Context, tenant string, span model.Interval) ([]changes.State, error)
+	// Generation returns a text that is another after each change of the tenant's delete requests; nil means there are none.
+	Generation func(tenant string) string
+	Caches     Caches
 	// Observe tells of pushes, for tails.
 	Observe    Observe
 	Limits     *limits.Overrides
@@ -66,17 +79,28 @@ type Deps struct {
 	Now func() time.Time
 }
 
+// Caches hold results; one that is nil keeps nothing.
+type Caches struct {
+	// Results is of range queries, Instant of parts of instant ones.
+	Results, Instant cache.Cache
+	// Stats, Volume, Series and Labels are of the requests of those names.
+	Stats, Volume, Series, Labels cache.Cache
+}
+
 // Querier answers queries. It is safe for concurrent use.
 type Querier struct {
-	cfg     Config
-	source  union
-	limits  *limits.Overrides
-	engine  *engine.Engine
-	logger  *slog.Logger
-	metrics *metrics
-	pushes  Observe
-	now     func() time.Time
-	tails   tails
+	cfg      Config
+	deps     Deps
+	source   union
+	limits   *limits.Overrides
+	engine   *engine.Engine
+	logger   *slog.Logger
+	metrics  *metrics
+	pushes   Observe
+	now      func() time.Time
+	tails    tails
+	queue    *queue
+	registry registry
 }
 
 // New returns a querier over the sources.
@@ -88,9 +112,10 @@ func New(cfg Config, deps Deps) (*Querier, error) {
 	if now == nil {
 		now = time.Now
 	}
+	m := newMetrics(deps.Registerer)
 	return &Querier{
-		cfg: cfg, source: deps.Sources, limits: deps.Limits, engine: &engine.Engine{},
-		logger: deps.Logger, metrics: newMetrics(deps.Registerer), pushes: deps.Observe, now: now,
+		cfg: cfg, deps: deps, queue: newQueue(cfg.MaxConcurrent, cfg.MaxWaiting, m), source: deps.Sources, limits: deps.Limits, engine: &engine.Engine{},
+		logger: deps.Logger, metrics: m, pushes: deps.Observe, now: now,
 	}, nil
 }
 
@@ -110,21 +135,41 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	if q.cfg.AlignStep {
 		align(&p)
 	}
-	// Other members keep what a query may still ask of them until its context ends.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if lim.QueryTimeout > 0 {
+		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 		defer cancel()
 	}
 	start := q.now()
-	res, err := q.engine.Run(ctx, q.sourceOf(ids), p, q.engineLimits(lim))
-	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
-		err = fmt.Errorf("%w after %s (limit query_timeout)", ErrTimeout, lim.QueryTimeout)
-	}
-	q.observe(ctx, p, res, err, q.now().Sub(start))
+	run, inner, done := q.registry.add(ctx, strings.Join(ids, "|"), &p, start)
+	defer done()
+	r := &request{q: q, ctx: inner, ids: ids, lim: lim, p: p, src: q.sourceOf(ids), engine: q.engineLimits(lim), running: run}
+	r.engine.Budget = &engine.Budget{}
+	res, err := r.evaluate()
+	res.Stats.ExecTime = q.now().Sub(start)
+	err = explain(inner, err, lim)
+	q.observe(ctx, p, res, err, res.Stats.ExecTime)
 	return res, err
 }
+
+// explain says why the context of a query ended.
+func explain(ctx context.Context, err error, lim *limits.Limits) error {
+	switch cause := context.Cause(ctx); {
+	case err == nil, errors.Is(err, ErrQueued):
+		return err
+	case errors.Is(cause, ErrStopped):
+		return ErrStopped
+	case errors.Is(cause, ErrTimeout):
+		return fmt.Errorf("%w after %s (limit query_timeout)", ErrTimeout, lim.QueryTimeout)
+	}
+	return err
+}
+
+// parallelRuns is how many runs of one query may be under way at a time.
+func (q *Querier) parallelRuns(*limits.Limits) int { return 1 }
+
+// spread is among how many members the runs of a query are spread.
+func (q *Querier) spread() int { return 1 }
 
 // align rounds a metric range query down to the step, counted from 1970, so that a moving window asks for the same
 // points again.
@@ -245,3 +290,6 @@ func (q *Querier) Series(ctx context.Context, selectors [][]*labels.Matcher, int
 	}
 	return distinct(all), nil
 }
+
+// Config returns the settings.
+func (q *Querier) Config() Config { return q.cfg }

@@ -57,23 +57,30 @@ func (p *piece) Open(ctx context.Context) (*chunk.Chunk, error) {
 // open fetches a chunk from the cache or the bucket.
 func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, error) {
 	key := name.Key()
+	fetches := logql.FetchesOf(ctx)
 	if s.cache != nil {
 		if object, ok := s.cache.Get(ctx, key); ok {
 			c, err := chunk.OpenRef(object, name.ChunkRef)
 			if err == nil {
 				s.metrics.fetched.WithLabelValues("cache").Inc()
+				fetches.FromCache.Add(1)
+				fetches.BytesFromCache.Add(int64(len(object)))
 				return c, nil
 			}
 			s.metrics.corruptCached.Inc()
 		}
 	}
 	o := s.storeOf(name)
+	begin := time.Now()
 	object, err := o.Bucket.Get(ctx, o.chunkKey(name))
 	if err != nil {
 		return nil, err
 	}
 	s.metrics.fetched.WithLabelValues("bucket").Inc()
 	s.metrics.fetchedBytes.Add(float64(len(object)))
+	fetches.FromBucket.Add(1)
+	fetches.BytesFromBucket.Add(int64(len(object)))
+	fetches.Nanos.Add(int64(time.Since(begin)))
 	c, err := chunk.OpenRef(object, name.ChunkRef)
 	if err != nil {
 		s.metrics.corrupt.Inc()

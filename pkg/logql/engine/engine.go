@@ -28,6 +28,8 @@ type Params struct {
 	Limit int
 	// Categorize keeps the labels of a log query's entries apart by origin.
 	Categorize bool
+	// ShardIndex and ShardCount evaluate over a part of the streams only, as in logql.Selection.
+	ShardIndex, ShardCount uint64
 }
 
 // Limits bound one query; zero means no bound.
@@ -40,6 +42,8 @@ type Limits struct {
 	MaxMemory int64
 	// MaxParallelism is the most goroutines that work on blocks; there are never more than cores.
 	MaxParallelism int
+	// Budget, if there is one, is shared by several runs: MaxBytesRead and MaxMemory then bound all of them together.
+	Budget *Budget
 }
 
 // Engine evaluates queries over a Source. Its zero value is ready, and it is safe for concurrent use.
@@ -68,6 +72,7 @@ func (e *Engine) Run(ctx context.Context, src logql.Source, p Params, lim Limits
 	}
 	q.openers = min(4*q.workers, maxOpeners)
 	q.acct.lim = lim
+	defer q.acct.giveBack()
 	value, err := q.run(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // whatever else went wrong went wrong because of it

@@ -42,6 +42,12 @@ func IsBadQuery(err error) bool {
 	return errors.As(err, &parse) || errors.As(err, &entry)
 }
 
+// SeriesError is the error for more series than MaxSeries.
+func SeriesError(limit int) error {
+	return queryErrorf(ErrMaxSeries, "maximum number of series (%d) reached for a single query; consider reducing query cardinality by "+
+		"adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum, count or topk", limit)
+}
+
 // queryError is an error with a text of its own that is one of the sentinels.
 type queryError struct {
 	sentinel error

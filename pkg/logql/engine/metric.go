@@ -53,8 +53,7 @@ func (q *query) runMetric(ctx context.Context, expr syntax.SampleExpr) (Value, e
 func (e *evaluation) value(expr syntax.SampleExpr, m *matrix) (Value, error) {
 	m.compact()
 	if limit := e.q.lim.MaxSeries; limit > 0 && len(m.columns) > limit {
-		return nil, queryErrorf(ErrMaxSeries, "maximum number of series (%d) reached for a single query; consider reducing query cardinality by "+
-			"adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum, count or topk", limit)
+		return nil, SeriesError(limit)
 	}
 	slices.SortStableFunc(m.columns, func(a, b *column) int { return labels.Compare(a.labels, b.labels) })
 	for i := 1; i < len(m.columns); i++ {

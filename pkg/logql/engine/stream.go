@@ -30,7 +30,9 @@ type piece struct {
 // selectStreams asks the Source for streams and drops pieces that hold the same entries as another one or that keep
 // refuses by their bounds.
 func (q *query) selectStreams(ctx context.Context, matchers []*labels.Matcher, span model.Interval, keep func(first, last int64) bool) ([]*stream, error) {
-	found, err := q.src.Select(ctx, logql.Selection{Matchers: matchers, Interval: span})
+	found, err := q.src.Select(ctx, logql.Selection{
+		Matchers: matchers, Interval: span, ShardIndex: q.p.ShardIndex, ShardCount: q.p.ShardCount,
+	})
 	if err != nil {
 		return nil, err
 	}

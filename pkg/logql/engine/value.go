@@ -67,6 +67,46 @@ type Stats struct {
 	PostFilterLines, MetadataBytesProcessed int64
 	EntriesReturned                         int64
 	ExecTime                                time.Duration
+
+	// What follows is of queries that are run in parts: how many parts the time range was cut into and how many shards the
+	// streams, how many runs that took, and how long they waited for their turn.
+	Splits, Shards, Subqueries int64
+	QueueTime                  time.Duration
+	// Results counts what was asked of the cache of results, and Chunks how chunks were had.
+	Results CacheStats
+	Chunks  FetchStats
+}
+
+// CacheStats counts the use of a cache by one query.
+type CacheStats struct {
+	Requests, Requested, Found, Stored int64
+	BytesReceived, BytesSent           int64
+}
+
+// FetchStats counts how the chunks of one query were had.
+type FetchStats struct {
+	FromCache, FromBucket, BytesFromCache, BytesFromBucket int64
+	// Time is the sum over all fetches from the bucket; they run side by side.
+	Time time.Duration
+}
+
+// Add adds what another part of the query touched; ExecTime is left to the caller.
+func (s *Stats) Add(o Stats) {
+	s.Streams += o.Streams
+	s.ChunksOpened += o.ChunksOpened
+	s.BlocksDecompressed += o.BlocksDecompressed
+	s.BytesProcessed += o.BytesProcessed
+	s.LinesProcessed += o.LinesProcessed
+	s.PostFilterLines += o.PostFilterLines
+	s.MetadataBytesProcessed += o.MetadataBytesProcessed
+	s.EntriesReturned += o.EntriesReturned
+	s.Subqueries += o.Subqueries
+	s.QueueTime += o.QueueTime
+	s.Chunks.FromCache += o.Chunks.FromCache
+	s.Chunks.FromBucket += o.Chunks.FromBucket
+	s.Chunks.BytesFromCache += o.Chunks.BytesFromCache
+	s.Chunks.BytesFromBucket += o.Chunks.BytesFromBucket
+	s.Chunks.Time += o.Chunks.Time
 }
 
 // Result is a value with the statistics and warnings of its query.

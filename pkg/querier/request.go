@@ -1,0 +1,132 @@
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"logstore/pkg/limits"
+	"logstore/pkg/logql"
+	"logstore/pkg/logql/engine"
+	"logstore/pkg/logql/syntax"
+)
+
+// request is one query under way, made of runs of the engine.
+type request struct {
+	q   *Querier
+	ctx context.Context
+	ids []string
+	lim *limits.Limits
+	p   engine.Params
+	src logql.Source
+	// engine bounds all runs together.
+	engine engine.Limits
+	// running is the query's place in the list; nil for what is not in it.
+	running *runningQuery
+	// noCache neither reads nor fills the caches.
+	noCache bool
+
+	mu    sync.Mutex
+	stats engine.Stats
+	// incomplete says that some member did not answer: the result is not kept.
+	incomplete bool
+}
+
+// evaluate runs the whole query.
+func (r *request) evaluate() (engine.Result, error) {
+	var res engine.Result
+	var err error
+	switch r.p.Expr.(type) {
+	case syntax.SampleExpr:
+		if r.p.Instant {
+			res, err = r.instant()
+		} else {
+			res, err = r.metricRange()
+		}
+	default:
+		res, err = r.logs()
+	}
+	res.Stats = r.stats
+	return res, err
+}
+
+// firstPause is how long a run that failed waits before it is tried again; each time it is doubled.
+const firstPause = 50 * time.Millisecond
+
+// run runs a part of the query, when it is its turn, and again if it fails for a reason that may pass.
+func (r *request) run(ctx context.Context, p engine.Params) (engine.Result, error) {
+	pause := firstPause
+	for attempt := 0; ; attempt++ {
+		res, err := r.runOnce(ctx, p)
+		if err == nil || attempt >= r.q.cfg.MaxRetries || ctx.Err() != nil || !mayPass(err) {
+			return res, err
+		}
+		r.q.metrics.retries.Inc()
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return res, ctx.Err()
+		}
+		pause *= 2
+	}
+}
+
+// mayPass reports whether another attempt may succeed.
+func mayPass(err error) bool {
+	return !engine.IsBadQuery(err) && !errors.Is(err, ErrLimit) && !errors.Is(err, ErrOutstanding) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// runOnce waits for a turn and runs a part of the query.
+func (r *request) runOnce(ctx context.Context, p engine.Params) (engine.Result, error) {
+	release, err := r.turn(ctx)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	defer release()
+	// Other members keep what a run may still ask of them until its context ends.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	fetches := &logql.Fetches{}
+	res, err := r.q.engine.Run(logql.WithFetches(ctx, fetches), r.src, p, r.engine)
+	res.Stats.Subqueries = 1
+	res.Stats.Chunks = fetchStats(fetches)
+	r.mu.Lock()
+	r.stats.Add(res.Stats)
+	r.incomplete = r.incomplete || fetches.Missing.Load() > 0
+	r.mu.Unlock()
+	return res, err
+}
+
+// fetchStats says the same in the engine's words.
+func fetchStats(f *logql.Fetches) engine.FetchStats {
+	return engine.FetchStats{
+		FromCache: f.FromCache.Load(), FromBucket: f.FromBucket.Load(),
+		BytesFromCache: f.BytesFromCache.Load(), BytesFromBucket: f.BytesFromBucket.Load(), Time: time.Duration(f.Nanos.Load()),
+	}
+}
+
+// turn waits until the query may use the process; release must be called.
+func (r *request) turn(ctx context.Context) (release func(), err error) {
+	begin := time.Now()
+	if r.running != nil {
+		r.q.registry.wait(r.running, 1)
+		defer r.q.registry.wait(r.running, -1)
+	}
+	release, err = r.q.queue.acquire(ctx, strings.Join(r.ids, "|"))
+	waited := time.Since(begin)
+	r.q.metrics.queueSeconds.Observe(waited.Seconds())
+	r.mu.Lock()
+	first := r.stats.Subqueries == 0
+	r.stats.QueueTime += waited
+	r.mu.Unlock()
+	if first && errors.Is(err, errWaited) && errors.Is(context.Cause(ctx), ErrTimeout) {
+		return nil, fmt.Errorf("%w (waited %s, limit query_timeout)", ErrQueued, waited.Round(time.Millisecond))
+	}
+	return release, err
+}
