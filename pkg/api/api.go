@@ -89,7 +89,9 @@ type Deps struct {
 	// Patterns returns the templates of lines; nil if they are not mined.
 	Patterns func(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) ([]patterns.Pattern, error)
 	// Deletes keeps delete requests; nil if there is nobody to process them, then their routes are not there either.
-	Deletes    Deletes
+	Deletes Deletes
+	// Reports are for the pages of operators.
+	Reports    Reports
 	Shutdown   ShutdownMarker
 	LogLevel   *slog.LevelVar
 	Build      BuildInfo
@@ -123,6 +125,8 @@ func New(cfg Config, deps Deps) *API {
 	a.ruleRoutes()
 	a.operationRoutes()
 	a.deleteRoutes()
+	a.uiRoutes()
+	a.reportRoutes()
 	return a
 }
 

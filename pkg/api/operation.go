@@ -17,6 +17,7 @@ func (a *API) index(w http.ResponseWriter, _ *http.Request) error {
 <html lang="en"><head><meta charset="utf-8"><title>logstore</title></head><body>
 <h1>logstore %s</h1>
 <ul>
+<li><a href="ui/">/ui</a>: search and watch the logs, members, tenants, rules and storage</li>
 <li><a href="ready">/ready</a>: whether it serves</li>
 <li><a href="services">/services</a>: the state of its parts</li>
 <li><a href="config">/config</a>: the configuration in effect (<a href="config?mode=diff">what differs from the defaults</a>)</li>

@@ -172,7 +172,8 @@ func (a *App) newAPI() error {
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
 		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find, Ruler: rules,
-		Deletes: a.deletesAPI(), Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
+		Deletes: a.deletesAPI(), Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
+		Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
 	return nil

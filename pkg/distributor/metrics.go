@@ -3,6 +3,7 @@ package distributor
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // The reasons of discarded entries, as Loki names them. Those of ingesters are in package wire.
@@ -84,4 +85,13 @@ func (m *metrics) forget(tenant string) {
 func (m *metrics) discard(tenant, reason string, entries, bytes int) {
 	m.discarded.WithLabelValues(reason, tenant).Add(float64(entries))
 	m.discardedBytes.WithLabelValues(reason, tenant).Add(float64(bytes))
+}
+
+// counterValue reads a counter.
+func counterValue(c prometheus.Counter) int64 {
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		return 0
+	}
+	return int64(m.GetCounter().GetValue())
 }

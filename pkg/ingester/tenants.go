@@ -137,3 +137,16 @@ func (m *streamMap) each(i int, fn func(*stream)) {
 		}
 	}
 }
+
+// Streams returns the number of streams in memory of each tenant that has any.
+func (i *Ingester) Streams() map[string]int64 {
+	i.streams.mu.RLock()
+	defer i.streams.mu.RUnlock()
+	out := make(map[string]int64, len(i.streams.tenants))
+	for name, t := range i.streams.tenants {
+		if n := t.streams.Load(); n > 0 {
+			out[name] = n
+		}
+	}
+	return out
+}
