@@ -7,7 +7,8 @@ import { useEffect, useRef } from 'preact/hooks';
 import { checks, logql } from './language';
 import { completion, type Scope } from './complete';
 
-interface Props { value: string; onChange: (text: string) => void; onRun: () => void; scope: () => Scope }
+// value is what the address says; turn changes when it is to be shown again. What is typed stays here and is reported.
+interface Props { value: string; turn: string; onChange: (text: string) => void; onRun: () => void; scope: () => Scope }
 
 // Editor is the query bar. Enter and Ctrl-Enter run the query, Shift-Enter starts a line.
 export function Editor(props: Props) {
@@ -40,7 +41,7 @@ export function Editor(props: Props) {
   useEffect(() => {
     const v = view.current;
     if (v && v.state.doc.toString() !== props.value) v.dispatch({ changes: { from: 0, to: v.state.doc.length, insert: props.value } });
-  }, [props.value]);
+  }, [props.value, props.turn]);
 
   return <div class="editor" ref={host} />;
 }

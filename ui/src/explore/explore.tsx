@@ -29,7 +29,10 @@ export function Explore({ place }: { place: Place }) {
   const marked = p.get('line') ?? '';
   const rerun = p.get('run') ?? '';
 
-  const [text, setText] = useState(query);
+  // What stands in the editor. It is no state: typing draws nothing anew but whether there is anything to run.
+  const text = useRef(query);
+  const [blank, setBlank] = useState(!query.trim());
+  const typed = (t: string) => { text.current = t; setBlank(!t.trim()); };
   const [shown, setShown] = useState<Shown | null>(null);
   const [volume, setVolume] = useState<{ series: Series[]; start: number; end: number; step: number } | null>(null);
   const [error, setError] = useState('');
@@ -42,14 +45,12 @@ export function Explore({ place }: { place: Place }) {
   const [copied, setCopied] = useState('');
   const tail = useRef<Tail | null>(null);
 
-  useEffect(() => setText(query), [query]);
-
   const to = (change: Record<string, string>, replace = false) => {
     const all: Record<string, string> = { q: query, from: range.from, to: range.to, limit: limit === '500' ? '' : limit, dir: direction === 'backward' ? '' : direction, tab: tab === 'lines' ? '' : tab, ...change };
     go('explore', all, replace);
   };
   // run takes over the text of the editor. The same address again means "once more, up to now".
-  const run = (q = text) => { stopTail(); setContext(null); to({ q, run: q === query ? String(Number(rerun || 0) + 1) : '', line: '' }); };
+  const run = (q = text.current) => { stopTail(); setContext(null); to({ q, run: q === query ? String(Number(rerun || 0) + 1) : '', line: '' }); };
 
   useEffect(() => {
     if (!query.trim()) { setShown(null); setVolume(null); setError(''); return; }
@@ -75,7 +76,7 @@ export function Explore({ place }: { place: Place }) {
   const stopTail = () => { tail.current?.stop(); tail.current = null; setLive(null); setPaused(false); };
   useEffect(() => stopTail, []);
   const startTail = () => {
-    const log = logPart(text);
+    const log = logPart(text.current);
     if (!log) { setError('Live tail needs a log query, such as {app="api"}.'); return; }
     setContext(null);
     setError('');
@@ -106,19 +107,19 @@ export function Explore({ place }: { place: Place }) {
     <main class={`explore${side ? '' : ' noside'}`}>
       <form class="querybar" onSubmit={(e) => { e.preventDefault(); run(); }}>
         <button type="button" class="sidebutton" aria-label="Label browser" aria-pressed={side} title="Label browser" onClick={() => setSide(!side)}>☰</button>
-        <Editor value={text} onChange={setText} onRun={() => run()} scope={scope} />
+        <Editor value={query} turn={rerun} onChange={typed} onRun={() => run()} scope={scope} />
         <div class="controls">
-          <TimeRange range={range} onChange={(r) => { stopTail(); to({ from: r.from, to: r.to, q: text, line: '' }); }} />
+          <TimeRange range={range} onChange={(r) => { stopTail(); to({ from: r.from, to: r.to, q: text.current, line: '' }); }} />
           <select aria-label="Number of lines" value={limit} onChange={(e) => to({ limit: e.currentTarget.value === '500' ? '' : e.currentTarget.value })}>
             {[...new Set([...limits, limit])].map((l) => <option key={l} value={l}>{l} lines</option>)}
           </select>
-          <button type="submit" class="primary" disabled={!text.trim()}>{busy ? 'Running…' : 'Run'}</button>
-          {live ? <button type="button" class="live on" onClick={stopTail}>■ Stop</button> : <button type="button" class="live" disabled={!text.trim()} onClick={startTail}>▶ Live</button>}
+          <button type="submit" class="primary" disabled={blank}>{busy ? 'Running…' : 'Run'}</button>
+          {live ? <button type="button" class="live on" onClick={stopTail}>■ Stop</button> : <button type="button" class="live" disabled={blank} onClick={startTail}>▶ Live</button>}
         </div>
       </form>
       {side && (
         <aside aria-label="Label browser">
-          <LabelBrowser query={query} start={Math.floor(now.start / 60e3) * 60e3} end={Math.ceil(now.end / 60e3) * 60e3} pick={(n, op, v) => run(addMatcher(text.trim() ? text : '{}', n, op, v))} />
+          <LabelBrowser query={query} start={Math.floor(now.start / 60e3) * 60e3} end={Math.ceil(now.end / 60e3) * 60e3} pick={(n, op, v) => run(addMatcher(blank ? '{}' : text.current, n, op, v))} />
         </aside>
       )}
       <div class="results">

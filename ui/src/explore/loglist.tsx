@@ -48,7 +48,7 @@ export function LogList({ entries, settings, change, actions, marked, newestFirs
           </select>
         )}
       </div>
-      <Virtual items={entries} estimate={22} idOf={(e) => e.id} label="Log lines"
+      <Virtual items={entries} estimate={22} idOf={(e) => e.id} label="Log lines" reveal={marked ? (e) => e.ts === marked : undefined}
         row={(e) => <LogRow entry={e} open={open.has(e.id)} wrap={wrap} time={time} columns={columns} marked={marked !== '' && e.ts === marked} toggle={() => toggle(e.id)} actions={actions} />} />
     </section>
   );

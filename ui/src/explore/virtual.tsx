@@ -1,11 +1,11 @@
 import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 
-interface Props<T> { items: T[]; estimate: number; idOf: (item: T) => string; row: (item: T, index: number) => ComponentChildren; follow?: boolean; label: string; onScrolled?: (atTop: boolean) => void }
+interface Props<T> { items: T[]; estimate: number; idOf: (item: T) => string; row: (item: T, index: number) => ComponentChildren; label: string; reveal?: (item: T) => boolean }
 
 // Virtual is a scrolling list that has only the rows in sight in the document. Rows may be of any height: they are measured
-// when they are shown, and taken for the estimate before that.
-export function Virtual<T>({ items, estimate, idOf, row, label, onScrolled }: Props<T>) {
+// when they are shown, and taken for the estimate before that. New items begin at the first one that reveal accepts, or at the top.
+export function Virtual<T>({ items, estimate, idOf, row, label, reveal }: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
   const heights = useRef(new Map<string, number>());
   const [view, setView] = useState({ top: 0, height: 600 });
@@ -47,6 +47,12 @@ export function Virtual<T>({ items, estimate, idOf, row, label, onScrolled }: Pr
     return () => seen.disconnect();
   }, [first, last, items]);
 
+  useLayoutEffect(() => {
+    const i = reveal ? items.findIndex(reveal) : -1;
+    const el = box.current!;
+    if (i >= 0) el.scrollTop = Math.max(0, offsets[i] - el.clientHeight / 2);
+  }, [items]);
+
   const rows = [];
   for (let i = first; i < last; i++) {
     const id = idOf(items[i]);
@@ -54,7 +60,7 @@ export function Virtual<T>({ items, estimate, idOf, row, label, onScrolled }: Pr
   }
   return (
     <div class="virtual" ref={box} role="list" aria-label={label} tabIndex={0}
-      onScroll={(e) => { const el = e.currentTarget; setView({ top: el.scrollTop, height: el.clientHeight }); onScrolled?.(el.scrollTop < 4); }}>
+      onScroll={(e) => { const el = e.currentTarget; setView({ top: el.scrollTop, height: el.clientHeight }); }}>
       <div style={{ height: `${offsets[items.length]}px`, position: 'relative' }}>
         <div style={{ transform: `translateY(${offsets[first]}px)` }}>{rows}</div>
       </div>
