@@ -7,6 +7,11 @@ FUZZTIME ?= 2s
 # Packages whose tests also run under the race detector: those with goroutines of their own.
 RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/... ./pkg/shipper/... ./pkg/store/... ./pkg/logql/engine/... ./pkg/querier/... ./pkg/api/... ./pkg/limits/... ./pkg/app/...
 
+# The web page: sources in ui/, built files in pkg/ui/dist, which are committed so that go install needs no Node.
+.PHONY: ui
+ui: ## builds the web page anew
+	cd ui && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run check && npm run build
+
 .PHONY: build test tools lint unit race fuzz integration bench soak clean
 
 build: ## the binary, static

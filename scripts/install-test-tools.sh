@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start: redis-server and prometheus-alertmanager as Debian packages, and versitygw, an S3
 # server, by go install into bin/ of the checkout; the linter too; and what runs under Node (clients that push, the grammar of
-# Grafana's editor) by npm. What is there already is left alone, so a second run takes no time.
+# Grafana's editor, the web page's tests with Debian's Chromium) by npm. What is there already is left alone, so a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ have redis-server || packages+=(redis-server)
 have prometheus-alertmanager || have alertmanager || packages+=(prometheus-alertmanager)
 have node || packages+=(nodejs)
 have npm || packages+=(npm)
+have chromium || packages+=(chromium)
 if ((${#packages[@]})); then
 	if ! command -v apt-get >/dev/null 2>&1; then
 		echo "install-test-tools: please install ${packages[*]}: there is no apt-get here" >&2
@@ -51,7 +52,8 @@ if [[ $(linter_version) != *"has version $golangci "* ]]; then
 fi
 
 # npm leaves a copy of the lock file behind, which tells what is installed. Packages run no scripts of their own.
-node=integration/testdata/node
-if [[ ! $node/node_modules/.package-lock.json -nt $node/package-lock.json ]]; then
-	(cd "$node" && npm ci --ignore-scripts --no-audit --no-fund)
-fi
+for node in integration/testdata/node ui; do
+	if [[ ! $node/node_modules/.package-lock.json -nt $node/package-lock.json ]]; then
+		(cd "$node" && npm ci --ignore-scripts --no-audit --no-fund)
+	fi
+done
