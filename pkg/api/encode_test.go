@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -67,25 +68,47 @@ func toJSON(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestLargeAnswerStreams wants an answer to go out in pieces instead of being gathered.
-func TestLargeAnswerStreams(t *testing.T) {
-	w := &countingWriter{ResponseRecorder: httptest.NewRecorder()}
-	s := engine.Streams{{Labels: labels.FromStrings("a", "b")}}
-	for range 5000 {
-		s[0].Entries = append(s[0].Entries, engine.LogEntry{Line: strings.Repeat("x", 200)})
-	}
-	require.NoError(t, writeResult(w, engine.Result{Value: s}, nil, false))
-	require.Greater(t, w.writes, 10)
-	require.Less(t, w.largest, 2*flushAt)
-}
-
 type countingWriter struct {
 	*httptest.ResponseRecorder
-	writes, largest int
+	bytes, writes, largest int
 }
 
 func (w *countingWriter) Write(p []byte) (int, error) {
 	w.writes++
+	w.bytes += len(p)
 	w.largest = max(w.largest, len(p))
 	return len(p), nil
+}
+
+// TestLargeAnswersStream encodes an answer of tens of megabytes and wants it written in pieces: what the encoder allocates
+// has nothing to do with the size of the answer.
+func TestLargeAnswersStream(t *testing.T) {
+	line := strings.Repeat("a line of a log, \"quoted\"\t", 40)
+	var streams engine.Streams
+	for range 20 {
+		s := engine.LogStream{Labels: labels.FromStrings("app", "x")}
+		for j := range 2000 {
+			s.Entries = append(s.Entries, engine.LogEntry{Timestamp: int64(j), Line: line})
+		}
+		streams = append(streams, s)
+	}
+	var matrix engine.Matrix
+	for range 100 {
+		s := engine.Series{Labels: labels.FromStrings("app", "x")}
+		for j := range 11_000 {
+			s.Points = append(s.Points, engine.Point{T: int64(j) * 1000, V: float64(j)})
+		}
+		matrix = append(matrix, s)
+	}
+	for _, value := range []engine.Value{streams, matrix} {
+		w := &countingWriter{ResponseRecorder: httptest.NewRecorder()}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.NoError(t, writeResult(w, engine.Result{Value: value}, nil, false))
+		runtime.ReadMemStats(&after)
+		require.Greater(t, w.bytes, 10<<20)
+		require.Greater(t, w.writes, 100)
+		require.Less(t, w.largest, 2*flushAt)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "%s of %d bytes", value.Type(), w.bytes)
+	}
 }

@@ -129,6 +129,9 @@ type shardBounds struct {
 	Max uint64 `json:"max"`
 }
 
+// maxShards bounds the parts of a query, however small the client wants them.
+const maxShards = 1024
+
 // indexShards proposes how to divide a query: fingerprints in equal parts, as many as the bytes want.
 func (a *API) indexShards(w http.ResponseWriter, r *http.Request) error {
 	interval, err := a.interval(r)
@@ -147,7 +150,7 @@ func (a *API) indexShards(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n := max(1, (uint64(stats.Bytes)+target-1)/target)
+	n := min(maxShards, max(1, (uint64(stats.Bytes)+target-1)/target))
 	type shard struct {
 		Bounds shardBounds        `json:"bounds"`
 		Stats  querier.IndexStats `json:"stats"`
