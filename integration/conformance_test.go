@@ -23,7 +23,6 @@ var notYet = map[string]string{
 // refused lists the cases in which the reference's answer is not ours by decision.
 var refused = map[string]string{
 	"api-not-found-root":       "/ is a page for people and a health check for clients, so it answers 200",
-	"api-push-ts-number":       "some clients send timestamps as JSON numbers; they are taken",
 	"params.window.008":        "the reference loses a line at the very start of a piece of a split query; every line in [start, end) is found",
 	"filter.regex.063":         "the reference's (?i) does not find a capital sigma; it is found",
 	"range.unwrap.057":         "the reference divides an average by lines that have no such label; they do not count",

@@ -38,7 +38,7 @@ type Config struct {
 }
 
 // DefaultConfig holds Loki's defaults.
-var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20, NumericTimes: true}, CompressResponses: true}
+var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20}, CompressResponses: true}
 
 // Querier is what the read endpoints ask; *querier.Querier is one.
 type Querier interface {
@@ -136,6 +136,11 @@ func (a *API) Handler() http.Handler { return a }
 // ServeHTTP serves one request. Paths are matched as they are, without cleaning, since a redirect would turn a POST into
 // a GET.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead && r.URL.Path != "/" {
+		// The mux would answer as for a GET, and a query would run for nothing.
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
 	path, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(a.cfg.PathPrefix, "/"))
 	if !ok || strings.Contains(r.URL.EscapedPath(), "//") {
 		http.NotFound(w, r)

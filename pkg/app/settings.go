@@ -94,7 +94,8 @@ func ingesterConfig(cfg *config.Config) (ingester.Config, error) {
 // readOptions bound the bodies of pushes.
 func (a *App) readOptions() wire.Options {
 	return wire.Options{
-		MaxBody: a.cfg.Distributor.MaxRecvMsgSize, MaxDecompressed: a.cfg.Distributor.MaxDecompressedSize, NumericTimes: true,
+		MaxBody: a.cfg.Distributor.MaxRecvMsgSize, MaxDecompressed: a.cfg.Distributor.MaxDecompressedSize,
+		NumericTimes: a.cfg.Logstore.LenientPush, ZlibDeflate: a.cfg.Logstore.LenientPush,
 	}
 }
 

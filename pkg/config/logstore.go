@@ -5,7 +5,10 @@ import "time"
 // Logstore is the block `logstore`: settings that Loki does not have.
 type Logstore struct {
 	// MemoryLimit bounds the memory of entries that are not in the bucket yet; 0: a share of what the process may use.
-	MemoryLimit int           `loki:"memory_limit,bytes"`
+	MemoryLimit int `loki:"memory_limit,bytes"`
+	// LenientPush takes pushes that Loki refuses and some clients send: timestamps that are JSON numbers, and zlib's format
+	// under the name of deflate.
+	LenientPush bool          `loki:"lenient_push"`
 	Ruler       LogstoreRuler `loki:"ruler"`
 	// IndexCacheSize bounds the copies of index tables on the disk, those of each index store; 0: no bound.
 	IndexCacheSize int `loki:"index_cache_size,bytes"`
