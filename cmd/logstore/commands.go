@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"logstore/pkg/command"
+	"logstore/pkg/tools"
 )
 
 // commands returns the tree of all commands beside the store itself.
@@ -20,6 +21,10 @@ func commands() *command.Command {
 		Help:    "Without a command, logstore runs the store: logstore -help lists its flags.",
 	}
 	root.Sub = []*command.Command{
+		tools.Inspect(),
+		tools.Check(),
+		tools.Rebuild(),
+		tools.Migrate(),
 		command.Completion(root),
 	}
 	return root

@@ -340,7 +340,7 @@ func derivedRows(t *testing.T, c *lokibuckets.Case, periods schema.Periods, o Ob
 		}
 		chunks++
 		require.Equal(t, periods.LayoutOf(name.From), name.Layout)
-		require.Equal(t, filepath.ToSlash(rel), o.chunkKey(name))
+		require.Equal(t, filepath.ToSlash(rel), o.ChunkKey(name))
 		object, err := os.ReadFile(path)
 		require.NoError(t, err)
 		h, err := chunk.OpenHeader(object)

@@ -72,7 +72,7 @@ func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, 
 	}
 	o := s.storeOf(name)
 	begin := time.Now()
-	object, err := o.Bucket.Get(ctx, o.chunkKey(name))
+	object, err := o.Bucket.Get(ctx, o.ChunkKey(name))
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte
 		s.metrics.duplicates.Inc()
 		return nil
 	}
-	if err := o.Bucket.Put(ctx, o.chunkKey(c), object); err != nil {
+	if err := o.Bucket.Put(ctx, o.ChunkKey(c), object); err != nil {
 		return fmt.Errorf("cannot write chunk %s to %s: %w", c.Key(), o.Bucket.Name(), err)
 	}
 	if s.written != nil {
@@ -58,7 +58,7 @@ func (s *Store) alreadyWritten(ctx context.Context, o ObjectStore, c schema.Chun
 	if _, ok := s.written.Get(ctx, c.Key()); !ok {
 		return false
 	}
-	info, err := o.Bucket.Stat(ctx, o.chunkKey(c))
+	info, err := o.Bucket.Stat(ctx, o.ChunkKey(c))
 	return err == nil && info.Size == int64(size)
 }
 

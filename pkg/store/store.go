@@ -53,8 +53,8 @@ type ObjectStore struct {
 	ChunkDelimiter string
 }
 
-// chunkKey returns the name of a chunk in the bucket.
-func (o ObjectStore) chunkKey(c schema.ChunkName) string {
+// ChunkKey returns the name of a chunk in the bucket.
+func (o ObjectStore) ChunkKey(c schema.ChunkName) string {
 	if o.Filesystem {
 		return schema.ChunkPath(c.ChunkRef, c.Layout)
 	}
@@ -63,6 +63,20 @@ func (o ObjectStore) chunkKey(c schema.ChunkName) string {
 		key = strings.ReplaceAll(key, ":", o.ChunkDelimiter)
 	}
 	return key
+}
+
+// ParseChunkKey is the inverse of ChunkKey. Other objects are an error.
+func (o ObjectStore) ParseChunkKey(key string) (schema.ChunkName, error) {
+	if o.Filesystem {
+		return schema.ParseChunkPath(key)
+	}
+	if d := o.ChunkDelimiter; d != "" && d != ":" {
+		// Only the last parts of a key have delimiters; a tenant may contain the character.
+		if i := strings.IndexByte(key, '/'); i >= 0 {
+			key = key[:i] + strings.ReplaceAll(key[i:], d, ":")
+		}
+	}
+	return schema.ParseChunkKey(key)
 }
 
 // Deps are what a Store works with.

@@ -335,7 +335,7 @@ func TestWrittenTwice(t *testing.T) {
 	}
 	require.Equal(t, 1, bucket.puts)
 	o := r.store.stores[0]
-	require.NoError(t, bucket.Delete(ctx, o.chunkKey(schema.ChunkName{ChunkRef: c.ref, Layout: r.store.periods.LayoutOf(c.ref.From)})))
+	require.NoError(t, bucket.Delete(ctx, o.ChunkKey(schema.ChunkName{ChunkRef: c.ref, Layout: r.store.periods.LayoutOf(c.ref.From)})))
 	require.NoError(t, r.store.PutObject(ctx, c.ref, c.object))
 	require.Equal(t, 2, bucket.puts, "what the cache remembers was deleted since")
 }

@@ -114,16 +114,10 @@ func Open(cfg Config, fs FS) (*Log, error) {
 	if err := fs.MkdirAll(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("cannot create the folder of the write-ahead log: %w", err)
 	}
-	infos, err := fs.List(cfg.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the write-ahead log: %w", err)
+	var err error
+	if l.segments, err = listSegments(fs, cfg.Dir); err != nil {
+		return nil, err
 	}
-	for _, info := range infos {
-		if n, ok := segmentNumber(info.Name); ok {
-			l.segments = append(l.segments, segment{n, info.Size})
-		}
-	}
-	slices.SortFunc(l.segments, func(a, b segment) int { return cmp.Compare(a.number, b.number) })
 	l.next = 1
 	if len(l.segments) > 0 {
 		l.next = l.segments[len(l.segments)-1].number + 1
@@ -133,6 +127,32 @@ func Open(cfg Config, fs FS) (*Log, error) {
 	}
 	l.old = slices.Clone(l.segments)
 	return l, nil
+}
+
+// Inspect returns a reader of all records in a folder and changes nothing there: a torn tail is reported as damage. The folder
+// may belong to a log that is being written; what is appended after the call may be seen in part.
+func Inspect(dir string, fs FS) (*Reader, error) {
+	segments, err := listSegments(fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	return newReader(fs, dir, segments), nil
+}
+
+// listSegments returns the segments in a folder, ascending.
+func listSegments(fs FS, dir string) ([]segment, error) {
+	infos, err := fs.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the write-ahead log: %w", err)
+	}
+	var segments []segment
+	for _, info := range infos {
+		if n, ok := segmentNumber(info.Name); ok {
+			segments = append(segments, segment{n, info.Size})
+		}
+	}
+	slices.SortFunc(segments, func(a, b segment) int { return cmp.Compare(a.number, b.number) })
+	return segments, nil
 }
 
 // repair cuts a torn tail off the last segment, and removes it if no record is left.
