@@ -18,7 +18,8 @@
 // members may evaluate a group for as long as their views of the ring differ; both come to the same instants, samples and
 // alerts, which receivers take for one.
 //
-// Caveats: the state is saved every 15 seconds and at a stop; what happened to alerts since is done again by the next owner. A
+// Caveats: the state is saved every 15 seconds, within two of a change of an alert, and at a stop; what happened to
+// alerts since is done again by the next owner. A
 // rule file that becomes bad leaves the groups running that it held when it was good.
 //
 // Locks: Ruler.mu guards the table of runners and is not held over I/O or evaluations; syncMu, above it, makes one

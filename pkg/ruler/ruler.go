@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"logstore/pkg/rules"
@@ -21,6 +22,7 @@ type Ruler struct {
 	metrics *metrics
 	slots   chan struct{} // a place for each group that is evaluated
 	wake    chan string   // why to look again
+	dirty   atomic.Bool   // an alert changed its state since the last save
 
 	// storeMu makes one call of the Store run at a time.
 	storeMu sync.Mutex
@@ -50,9 +52,10 @@ func New(cfg Config, deps Deps) (*Ruler, error) {
 // Run evaluates until ctx ends. Then the evaluations under way are interrupted and the state is saved.
 func (r *Ruler) Run(ctx context.Context) error {
 	r.sync(ctx, "initial")
-	poll, save := time.NewTicker(r.cfg.PollInterval), time.NewTicker(statePeriod)
+	poll, save := time.NewTicker(r.cfg.PollInterval), time.NewTicker(dirtyPeriod)
 	defer poll.Stop()
 	defer save.Stop()
+	saved := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,8 +65,11 @@ func (r *Ruler) Run(ctx context.Context) error {
 			r.sync(ctx, "periodic")
 		case why := <-r.wake:
 			r.sync(ctx, why)
-		case <-save.C:
-			r.save(ctx)
+		case now := <-save.C:
+			if r.dirty.Swap(false) || now.Sub(saved) >= statePeriod {
+				r.save(ctx)
+				saved = now
+			}
 		}
 	}
 }

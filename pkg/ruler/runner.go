@@ -37,12 +37,13 @@ type runner struct {
 	done   chan struct{}
 }
 
-// slot returns the last instant up to now at which the group is due.
+// slot returns the last instant up to now at which the group is due. It is a whole millisecond, as the times of samples are,
+// so that a query for the time of a recorded sample gives its value.
 func (run *runner) slot(now time.Time) time.Time {
-	interval := int64(run.eval.Interval())
+	interval := run.eval.Interval().Milliseconds()
 	offset := int64(run.key.hash() % uint64(interval))
-	at := now.UnixNano() - offset
-	return time.Unix(0, at-at%interval+offset).UTC()
+	at := now.UnixMilli() - offset
+	return time.UnixMilli(at - at%interval + offset).UTC()
 }
 
 // start runs the group; last is the instant of its last evaluation, here or by an earlier owner, or zero.
@@ -134,6 +135,9 @@ func (run *runner) once(ctx context.Context, ts time.Time) {
 	m.groupSeconds.WithLabelValues(run.key.tenant).Observe(took)
 	for _, s := range res.RuleSeconds {
 		m.ruleSeconds.WithLabelValues(run.key.tenant).Observe(s)
+	}
+	if res.Changed {
+		run.r.dirty.Store(true)
 	}
 	if len(res.Alerts) > 0 {
 		due := make([]Alert, len(res.Alerts))

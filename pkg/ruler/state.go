@@ -22,8 +22,9 @@ const (
 	statePrefix  = "ruler-state/"
 	stateSuffix  = ".json.gz"
 	stateVersion = 1
-	// statePeriod is how often the state is saved.
+	// statePeriod is how often the state is saved, and dirtyPeriod how soon after an alert has changed its state.
 	statePeriod = 15 * time.Second
+	dirtyPeriod = 2 * time.Second
 	// stateGarbage is when the state that a member left behind is removed.
 	stateGarbage = 24 * time.Hour
 	// maxState bounds the size of a member's state, unpacked.

@@ -54,14 +54,15 @@ func (a *Alert) needsSending(ts time.Time, resendDelay time.Duration) bool {
 // alerts are the alerts of one rule by the hash of their labels.
 type alerts map[uint64]*Alert
 
-// advance takes what an evaluation at ts found and moves every alert on. It returns the alerts that are pending or firing.
-func (as alerts) advance(found alerts, r *Rule, ts time.Time) (active int) {
+// advance takes what an evaluation at ts found and moves every alert on. It returns how many alerts are pending or firing, and
+// whether any is in another state than before.
+func (as alerts) advance(found alerts, r *Rule, ts time.Time) (active int, changed bool) {
 	for h, f := range found {
 		if a, ok := as[h]; ok && a.State != Inactive {
 			a.Value, a.Annotations = f.Value, f.Annotations
 			continue
 		}
-		as[h] = f
+		as[h], changed = f, true
 	}
 	for h, a := range as {
 		if _, ok := found[h]; ok {
@@ -69,16 +70,19 @@ func (as alerts) advance(found alerts, r *Rule, ts time.Time) (active int) {
 		} else if !a.keepsFiring(r, ts) {
 			if a.State == Pending || !a.ResolvedAt.IsZero() && ts.Sub(a.ResolvedAt) > resolvedRetention {
 				delete(as, h)
+				changed = true
 			}
 			if a.State != Inactive {
-				a.State, a.ResolvedAt = Inactive, ts
+				a.State, a.ResolvedAt, changed = Inactive, ts, true
 			}
 			continue
 		}
 		active++
+		before := a.State
 		a.hold(r, ts)
+		changed = changed || a.State != before
 	}
-	return active
+	return active, changed
 }
 
 // keepsFiring tells whether keep_firing_for holds an alert whose expression is gone.

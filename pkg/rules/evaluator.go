@@ -81,6 +81,8 @@ type Result struct {
 	Samples []Sample
 	// Alerts are to be sent, each with the expression of its rule.
 	Alerts []DueAlert
+	// Changed tells whether an alert is in another state than before.
+	Changed bool
 	// Failed counts the rules that failed, Evaluated all that were tried.
 	Failed, Evaluated int
 	// RuleSeconds are the durations of the rules, in their order.
@@ -238,7 +240,8 @@ func (e *Evaluator) evalAlert(ctx context.Context, st *ruleState, ts time.Time, 
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	active := st.active.advance(found, &st.rule, ts)
+	active, changed := st.active.advance(found, &st.rule, ts)
+	res.Changed = res.Changed || changed
 	if limit := e.group.Limit; limit > 0 && active > limit {
 		st.active = alerts{}
 		return fmt.Errorf("exceeded limit of %d with %d alerts", limit, active)
