@@ -88,8 +88,8 @@ func ParseFile(text []byte) (File, []error) {
 		if names[g.Name] && g.Name != "" {
 			bad = append(bad, &Error{place: g.place, Group: g.Name, Message: fmt.Sprintf("groupname: %q is repeated in the same file", g.Name)})
 		}
+		names[g.Name] = true
 		if errs = append(errs, bad...); len(bad) == 0 {
-			names[g.Name] = true
 			file.Groups = append(file.Groups, g)
 		}
 	}
