@@ -136,7 +136,7 @@ func (t *target) post(ctx context.Context, batch []*Alert) (retry bool, err erro
 	if err != nil {
 		return true, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // what it said was read
+	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 	if resp.StatusCode/100 == 2 {
 		return false, nil

@@ -283,7 +283,7 @@ func (t *target) post(ctx context.Context, body []byte) (after time.Duration, er
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // what it said was read
+	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 	if resp.StatusCode/100 == 2 {
 		return 0, nil

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 
@@ -219,7 +220,7 @@ func (e *Evaluator) evalAlert(ctx context.Context, st *ruleState, ts time.Time, 
 	for _, s := range samples {
 		x := newExpander(st.rule.Alert, s, &e.opts, ts, query)
 		b.Reset(s.Labels)
-		b.Del(labels.MetricName)
+		b.Del(model.MetricNameLabel)
 		if err := x.expandAll(ctx, st.labels, func(name, v string) { b.Set(name, v) }); err != nil {
 			templateErr = err
 		}
@@ -266,7 +267,7 @@ func (e *Evaluator) evalRecord(ctx context.Context, st *ruleState, ts time.Time,
 	for i := range samples {
 		s := &samples[i]
 		b.Reset(s.Labels)
-		b.Set(labels.MetricName, st.rule.Record)
+		b.Set(model.MetricNameLabel, st.rule.Record)
 		for name, v := range st.labels {
 			b.Set(name, v)
 		}

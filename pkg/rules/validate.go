@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/logql/syntax"
 )
@@ -101,7 +100,7 @@ func (r *Rule) validateAlert(bad func(key, format string, args ...any)) {
 
 func badLabels(set map[string]string) (msgs []string) {
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if !model.LegacyValidation.IsValidLabelName(name) || name == labels.MetricName {
+		if !model.LegacyValidation.IsValidLabelName(name) || name == model.MetricNameLabel {
 			msgs = append(msgs, "invalid label name: "+name)
 		}
 		if !utf8.ValidString(set[name]) {
