@@ -127,9 +127,14 @@ func TestOutageLosesNothing(t *testing.T) {
 	}
 	time.Sleep(20 * time.Millisecond)
 	r.answer(http.StatusOK)
-	require.Eventually(t, func() bool { return len(r.names()) == 601 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		// What a stop interrupts is sent once more, so all answers must be there before it.
+		return testutil.ToFloat64(n.metrics.sent.WithLabelValues("t", r.URL+alertsPath)) >= 601
+	}, 10*time.Second, time.Millisecond)
+	names := r.names()
+	require.Len(t, names, 601)
 	stop()
-	for name, n := range r.names() {
+	for name, n := range names {
 		require.Equal(t, 1, n, name)
 	}
 	require.Zero(t, testutil.ToFloat64(n.metrics.dropped.WithLabelValues("t")))
