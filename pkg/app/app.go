@@ -33,7 +33,6 @@ import (
 	"logstore/pkg/schema"
 	"logstore/pkg/shipper"
 	"logstore/pkg/store"
-	"logstore/pkg/wire"
 )
 
 // App is one logstore process.
@@ -149,11 +148,6 @@ func (a *App) newDistributor() error {
 	var err error
 	a.distributor, err = distributor.New(cfg, deps)
 	return err
-}
-
-// observePushes lets the querier see what is stored, for tails.
-func (a *App) observePushes(fn func(tenant string, streams []wire.Stream)) (cancel func()) {
-	return a.ingester.Observe(fn)
 }
 
 func (a *App) newAPI() error {

@@ -19,6 +19,7 @@ import (
 	"logstore/pkg/rpc"
 	"logstore/pkg/schema"
 	"logstore/pkg/store"
+	"logstore/pkg/wire"
 )
 
 // rpcConfig says how members call each other.
@@ -137,6 +138,7 @@ func (a *App) serveMembers() {
 	a.rpcServer.HandlePush(a.ingester.Push)
 	// Memory comes first: what is flushed meanwhile is then in the own index.
 	a.rpcServer.HandleSource(querier.Union(a.ingester, a.store.Over(map[string]store.Index{schema.StoreBoltDB: a.shipper.Own()})))
+	a.rpcServer.HandleObserve(func(fn func(string, []wire.Stream)) func() { return a.ingester.Observe(fn) })
 	a.rpcServer.Handle(indexChanged, func(context.Context, []byte) ([]byte, error) {
 		a.shipper.Refresh()
 		return nil, nil

@@ -62,7 +62,7 @@ type pushes struct {
 	n   int
 }
 
-func (p *pushes) observe(fn func(string, []wire.Stream)) func() {
+func (p *pushes) observe(tenant string, _ []*labels.Matcher, fn func([]wire.Stream)) func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fns == nil {
@@ -70,7 +70,12 @@ func (p *pushes) observe(fn func(string, []wire.Stream)) func() {
 	}
 	p.n++
 	n := p.n
-	p.fns[n] = fn
+	p.fns[n] = func(who string, streams []wire.Stream) {
+		if who == tenant {
+			fn(streams)
+			fn(streams) // the other replica's
+		}
+	}
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -62,8 +62,10 @@ type TailFrame struct {
 	Dropped []DroppedEntry
 }
 
-// Observe has fn called for each push that was stored, until cancel is called. fn must not block and keep nothing.
-type Observe func(fn func(tenant string, streams []wire.Stream)) (cancel func())
+// Observe has fn called for the pushes of a tenant that were stored, on any member, until cancel is called. Streams that the
+// matchers do not accept may be among them, and a push comes once from each replica. fn must not block and keep nothing; it may
+// be called by several goroutines.
+type Observe func(tenant string, matchers []*labels.Matcher, fn func(streams []wire.Stream)) (cancel func())
 
 // tails counts the tails of each tenant.
 type tails struct {
@@ -109,6 +111,8 @@ type tail struct {
 	dropped []DroppedEntry
 	// bytes is what the waiting entries take.
 	bytes int
+	// recent and older remember, in two generations, the entries that came, since each comes from all its replicas.
+	recent, older map[uint64]struct{}
 	// wanted remembers by a stream's text whether the selector matches it.
 	wanted map[string]bool
 }
@@ -148,7 +152,7 @@ func (q *Querier) Tail(ctx context.Context, r TailRequest, send func(*TailFrame)
 		streams: map[string]*pipeline.Stream{}, past: map[uint64]struct{}{}, seed: maphash.MakeSeed(), wanted: map[string]bool{},
 	}
 	// Live entries are gathered before the past is asked for, so that none falls between; those seen twice are dropped.
-	defer q.pushes(t.observe)()
+	defer q.pushes(t.tenant, t.matchers, t.observe)()
 	if err := q.sendPast(ctx, t, send); err != nil {
 		return err
 	}
@@ -245,10 +249,7 @@ func (q *Querier) sendLive(ctx context.Context, t *tail, send func(*TailFrame) e
 }
 
 // observe gathers the entries of matching streams. It copies them, since the request's memory is used again.
-func (t *tail) observe(id string, streams []wire.Stream) {
-	if id != t.tenant {
-		return
-	}
+func (t *tail) observe(streams []wire.Stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
@@ -259,7 +260,7 @@ func (t *tail) observe(id string, streams []wire.Stream) {
 		}
 		for j := range s.Entries {
 			e := &s.Entries[j]
-			if !t.pipe.MatchLine(e.Line) {
+			if !t.pipe.MatchLine(e.Line) || t.repeatedLocked(s.Text, e) {
 				continue
 			}
 			size := waitingBytes + len(e.Line) + pairBytes(e.Metadata)
@@ -284,6 +285,34 @@ func pairBytes(pairs []model.Pair) int {
 		n += len(p.Name) + len(p.Value)
 	}
 	return n
+}
+
+// maxRecent is how many entries a generation remembers.
+const maxRecent = 20_000
+
+// repeatedLocked reports whether an entry came before, and remembers it.
+func (t *tail) repeatedLocked(text string, e *wire.PushEntry) bool {
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	maphash.WriteComparable(&h, e.Timestamp)
+	maphash.WriteComparable(&h, text)
+	maphash.WriteComparable(&h, len(e.Line))
+	_, _ = h.Write(e.Line) // never fails
+	for i := range e.Metadata {
+		maphash.WriteComparable(&h, e.Metadata[i])
+	}
+	sum := h.Sum64()
+	if _, ok := t.recent[sum]; ok {
+		return true
+	}
+	if _, ok := t.older[sum]; ok {
+		return true
+	}
+	if t.recent == nil || len(t.recent) >= maxRecent {
+		t.older, t.recent = t.recent, map[uint64]struct{}{}
+	}
+	t.recent[sum] = struct{}{}
+	return false
 }
 
 func clonePairs(pairs []model.Pair) []model.Pair {
