@@ -113,7 +113,7 @@ func TestConformance(t *testing.T) {
 			require.NoError(t, err)
 			reg := prometheus.NewRegistry()
 			q, err := querier.New(cfg, querier.Deps{
-				Sources: []logql.Source{sources}, Observe: func(func(string, []wire.Stream)) func() { return func() {} },
+				Sources: []logql.Source{sources}, Observe: func(string, []*labels.Matcher, func([]wire.Stream)) func() { return func() {} },
 				Limits: overrides, Logger: slog.New(slog.DiscardHandler), Registerer: reg,
 			})
 			require.NoError(t, err)

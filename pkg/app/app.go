@@ -116,7 +116,7 @@ func (a *App) newIngester() error {
 		return err
 	}
 	a.ingester, err = ingester.New(cfg, ingester.Deps{
-		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams, Changes: a.changes,
+		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams, Changes: a.changes, HandOver: a.handOver(),
 		Registry: a.registry, Log: a.logger.With("component", "ingester"),
 	})
 	if err == nil {
@@ -143,7 +143,7 @@ func (a *App) newDistributor() error {
 	}
 	if a.clustered() {
 		cfg.ReplicationFactor, cfg.RemoteTimeout = a.replicationFactor(), a.cfg.IngesterClient.RemoteTimeout
-		deps.Ring, deps.Peers = a.ring, a.peers
+		deps.Ring, deps.Peers, deps.Transfer = a.ring, a.peers, rpc.Transfers{Pool: a.peers}
 	}
 	var err error
 	a.distributor, err = distributor.New(cfg, deps)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"logstore/pkg/config"
+	"logstore/pkg/ingester"
 	"logstore/pkg/logql"
 	"logstore/pkg/querier"
 	"logstore/pkg/ring"
@@ -136,6 +137,7 @@ func (a *App) recentLogs() logql.Source {
 // serveMembers answers what other members ask of this one.
 func (a *App) serveMembers() {
 	a.rpcServer.HandlePush(a.ingester.Push)
+	a.rpcServer.HandleTransfer(a.ingester.Accept)
 	// Memory comes first: what is flushed meanwhile is then in the own index.
 	a.rpcServer.HandleSource(querier.Union(a.ingester, a.store.Over(map[string]store.Index{schema.StoreBoltDB: a.shipper.Own()})))
 	a.rpcServer.HandleObserve(func(fn func(string, []wire.Stream)) func() { return a.ingester.Observe(fn) })
@@ -161,6 +163,16 @@ func (a *App) tellIndexChanged() {
 		})
 	}
 	wg.Wait()
+}
+
+// handOver gives what the ingester could not flush to other members, if there may be any.
+func (a *App) handOver() ingester.HandOver {
+	if !a.clustered() {
+		return nil
+	}
+	return func(ctx context.Context, tenant string, streams []wire.Stream) error {
+		return a.distributor.HandOver(ctx, tenant, streams)
+	}
 }
 
 // localStreams is the part of a tenant's streams in the whole cluster that may be on this member.

@@ -50,8 +50,10 @@ type Deps struct {
 	Ingester Ingester
 	ID       string
 	// Ring and Peers are those of a member among others; nil: the own ingester takes everything.
-	Ring       Ring
-	Peers      Peers
+	Ring  Ring
+	Peers Peers
+	// Transfer calls the same members as Peers, which then refuse nothing for its age or for limits.
+	Transfer   Peers
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
 }
@@ -75,7 +77,7 @@ func New(cfg Config, deps Deps) (*Distributor, error) {
 	d.ingester = &single{Ingester: deps.Ingester, id: deps.ID, metrics: d.metrics}
 	if deps.Ring != nil {
 		d.ingester = &replicas{
-			factor: cfg.ReplicationFactor, timeout: cfg.RemoteTimeout, ring: deps.Ring, peers: deps.Peers, local: deps.Ingester,
+			factor: cfg.ReplicationFactor, timeout: cfg.RemoteTimeout, ring: deps.Ring, peers: deps.Peers, transfer: deps.Transfer, local: deps.Ingester,
 			metrics: d.metrics, log: deps.Log,
 		}
 	}

@@ -39,9 +39,11 @@ type replicas struct {
 	timeout time.Duration
 	ring    Ring
 	peers   Peers
-	local   Ingester
-	metrics *metrics
-	log     *slog.Logger
+	// transfer calls the same members, which then refuse nothing; nil if there are none.
+	transfer Peers
+	local    Ingester
+	metrics  *metrics
+	log      *slog.Logger
 }
 
 // Push stores the streams on their replicas. A member that fails, or is slow, is replaced by the next one of the ring. If
@@ -104,4 +106,24 @@ func (s *single) Push(ctx context.Context, tenant string, streams []wire.Stream)
 	var refused *wire.RefusedError
 	s.metrics.append(s.id, err == nil || errors.As(err, &refused))
 	return err
+}
+
+// HandOver stores what the own ingester could not flush on another member, the first of the ring that takes it. The streams may
+// be used again when it returns.
+func (d *Distributor) HandOver(ctx context.Context, tenant string, streams []wire.Stream) error {
+	r, ok := d.ingester.(*replicas)
+	if !ok || r.transfer == nil {
+		return fmt.Errorf("%w: there is no other member", wire.ErrUnavailable)
+	}
+	others := *r
+	others.factor, others.peers, others.local = 1, r.transfer, nobody{}
+	return others.Push(ctx, tenant, streams)
+}
+
+// nobody takes nothing.
+type nobody struct{}
+
+// Push fails.
+func (nobody) Push(context.Context, string, []wire.Stream) error {
+	return fmt.Errorf("%w: this member is leaving", wire.ErrUnavailable)
 }

@@ -39,6 +39,8 @@ type Deps struct {
 	LocalStreams func(global int) int
 	// Changes is told where entries were written; it may be nil.
 	Changes *changes.Log
+	// HandOver takes what could not be flushed before the stop; nil: it stays in the log.
+	HandOver HandOver
 	// FS is where the logs are; nil: the file system.
 	FS       wal.FS
 	Registry prometheus.Registerer
@@ -76,14 +78,15 @@ var (
 
 // Ingester holds the recent entries of all tenants. It is safe for concurrent use.
 type Ingester struct {
-	cfg     Config
-	store   Store
-	limits  *limits.Overrides
-	periods schema.Periods
-	local   func(int) int
-	changes *changes.Log
-	log     *slog.Logger
-	metrics *metrics
+	cfg      Config
+	store    Store
+	limits   *limits.Overrides
+	periods  schema.Periods
+	local    func(int) int
+	changes  *changes.Log
+	handOver HandOver
+	log      *slog.Logger
+	metrics  *metrics
 
 	// The logs; nil without one.
 	data, parts, marks *wal.Log
@@ -124,7 +127,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 		return nil, fmt.Errorf("cannot configure the ingester: %w", err)
 	}
 	i := &Ingester{
-		cfg: cfg.withDefaults(), store: deps.Store, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams, changes: deps.Changes,
+		cfg: cfg.withDefaults(), store: deps.Store, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams, changes: deps.Changes, handOver: deps.HandOver,
 		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
 		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
 	}
@@ -217,6 +220,9 @@ func (i *Ingester) Run(ctx context.Context) error {
 	stopWork()
 	i.flushes.close()
 	flushers.Wait()
+	if err == nil && i.cfg.FlushOnShutdown && ctx.Err() != nil {
+		i.handOverRest()
+	}
 	closing := i.closeLogs()
 	i.state.Store(int32(Stopped))
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
@@ -238,12 +244,16 @@ func (i *Ingester) serve(ctx context.Context) {
 
 // flushBeforeStop flushes everything as long as there is time. What is left is safe in the log; without one it is lost.
 func (i *Ingester) flushBeforeStop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), i.cfg.ShutdownTimeout)
+	timeout := i.cfg.ShutdownTimeout
+	if i.handOver != nil {
+		timeout = timeout * 2 / 3 // the rest is for handing over what is left
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	begin := time.Now()
 	if err := i.FlushWait(ctx); err != nil {
 		left := i.flushes.outstanding.Load()
-		if i.data == nil {
+		if i.data == nil && i.handOver == nil {
 			return fmt.Errorf("cannot flush everything before the stop: there is no write-ahead log, so %d chunks are lost: %w", left, err)
 		}
 		i.log.Warn("not everything could be flushed before the stop; the rest stays in the log", "chunks", left, "err", err)

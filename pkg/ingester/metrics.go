@@ -18,7 +18,7 @@ type metrics struct {
 
 	streamsCreated, streamsRemoved, chunksCreated           prometheus.Counter
 	entriesAppended, bytesAppended, memoryRefused           prometheus.Counter
-	lostRuns, earlySeals, flushFailures                     prometheus.Counter
+	lostRuns, earlySeals, flushFailures, handedOver         prometheus.Counter
 	pages, pageBytes, fragments                             prometheus.Counter
 	chunksFlushed                                           *prometheus.CounterVec
 	chunkEntries, chunkSize, chunkCompression, flushSeconds prometheus.Histogram
@@ -77,6 +77,7 @@ func (m *metrics) ofPushes(c *collectors) {
 	m.entriesAppended = c.count("logstore_ingester_entries_appended_total", "Entries stored by pushes.")
 	m.bytesAppended = c.count("logstore_ingester_bytes_appended_total", "Bytes of entries stored by pushes, as they are encoded.")
 	m.memoryRefused = c.count("logstore_ingester_memory_refused_total", "Pushes refused because of the memory limit.")
+	m.handedOver = c.count("logstore_ingester_handed_over_chunks_total", "Chunks that could not be flushed before the stop and were given to other members.")
 	m.lostRuns = c.count("logstore_ingester_lost_runs_total", "Runs of entries of the log that could not be understood.")
 	m.earlySeals = c.count("logstore_ingester_early_seals_total", "Blocks compressed before they were full to save memory.")
 	m.pages = c.count("logstore_ingester_pages_total", "Pages of entries of many streams moved out of memory.")

@@ -57,6 +57,11 @@ func (ps *pushState) release() {
 // *wire.RefusedError names entries that were not taken; all others are then stored as well. After any other error nothing
 // is known to be stored.
 func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Stream) error {
+	return i.push(ctx, tenant, streams, i.limits.For(tenant), i.cfg.MaxChunkAge/2)
+}
+
+// push is Push under some limits; entries may be older than their stream's newest by the window.
+func (i *Ingester) push(ctx context.Context, tenant string, streams []wire.Stream, lim *limits.Limits, window time.Duration) error {
 	if i.State() != Running {
 		return fmt.Errorf("%w: %s", ErrNotReady, i.State())
 	}
@@ -75,7 +80,7 @@ func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Strea
 	if t == nil {
 		t = i.streams.tenantOrNew(strings.Clone(tenant))
 	}
-	i.encode(ps, t, streams)
+	i.encode(ps, t, streams, lim, window)
 	seg, err := i.logPush(ps)
 	if err != nil {
 		i.unpin(ps)
@@ -109,10 +114,9 @@ func (i *Ingester) checkMemory() error {
 }
 
 // encode checks the entries of all streams and writes those that are taken into the record. Streams of items are pinned.
-func (i *Ingester) encode(ps *pushState, t *tenantState, streams []wire.Stream) {
+func (i *Ingester) encode(ps *pushState, t *tenantState, streams []wire.Stream, lim *limits.Limits, window time.Duration) {
 	ps.enc.buf = append(ps.enc.buf[:0], make([]byte, wal.HeaderSize)...)
 	ps.enc.buf = append(ps.enc.buf, recordPush)
-	lim := i.limits.For(t.name)
 	now := time.Now().UnixNano()
 	for k := range streams {
 		in := &streams[k]
@@ -131,7 +135,7 @@ func (i *Ingester) encode(ps *pushState, t *tenantState, streams []wire.Stream) 
 		}
 		// pinStream returned with the stream locked.
 		lo := len(ps.enc.runs)
-		refused := s.encodeLocked(&ps.enc, in, k, lim, i.cfg.MaxChunkAge/2, now)
+		refused := s.encodeLocked(&ps.enc, in, k, lim, window, now)
 		if lo == len(ps.enc.runs) {
 			s.pins--
 		}

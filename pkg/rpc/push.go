@@ -16,6 +16,9 @@ import (
 // pushName is the call that stores streams on a member.
 const pushName = "push"
 
+// transferName is the call by which a member hands over what it could not flush.
+const transferName = "transfer"
+
 // formatVersion is that of all messages of FORMAT.md.
 const formatVersion = 1
 
@@ -91,9 +94,21 @@ func appendRuns(b []byte, entries []wire.PushEntry) []byte {
 // Push stores the streams of a message of EncodePush on a member, for a tenant. The error is a *wire.RefusedError, whose
 // streams are those of the message, without labels, if all but some entries are stored; otherwise nothing is known to be.
 func (p *Pool) Push(ctx context.Context, member, id string, message []byte) error {
+	return p.push(ctx, member, pushName, id, message)
+}
+
+// Transfers is a Pool whose pushes are what this member could not flush: nothing of them is refused.
+type Transfers struct{ *Pool }
+
+// Push stores the streams of a message.
+func (t Transfers) Push(ctx context.Context, member, id string, message []byte) error {
+	return t.push(ctx, member, transferName, id, message)
+}
+
+func (p *Pool) push(ctx context.Context, member, name, id string, message []byte) error {
 	ctx = tenant.Inject(ctx, id)
 	if member == p.self {
-		answer, err := p.local.call(ctx, pushName, message)
+		answer, err := p.local.call(ctx, name, message)
 		return pushError(member, answer, err)
 	}
 	m, err := p.peer(member)
@@ -106,7 +121,7 @@ func (p *Pool) Push(ctx context.Context, member, id string, message []byte) erro
 		return fmt.Errorf("push to %s: %w", member, ErrBusy)
 	}
 	begin := time.Now()
-	answer, err := p.observe(m, pushName, func() ([]byte, error) { return p.exchange(ctx, m, lanePush, pushName, message, true) })
+	answer, err := p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, lanePush, name, message, true) })
 	if err == nil {
 		m.took(time.Since(begin))
 	}
@@ -127,8 +142,17 @@ func pushError(member string, answer []byte, err error) error {
 // HandlePush has store called for the pushes of other members. The streams, whose Runs are set, are valid until it returns,
 // but for their labels, which may be kept.
 func (s *Server) HandlePush(store func(ctx context.Context, tenant string, streams []wire.Stream) error) {
+	s.handlePush(pushName, store)
+}
+
+// HandleTransfer is HandlePush for what other members could not flush.
+func (s *Server) HandleTransfer(store func(ctx context.Context, tenant string, streams []wire.Stream) error) {
+	s.handlePush(transferName, store)
+}
+
+func (s *Server) handlePush(name string, store func(ctx context.Context, tenant string, streams []wire.Stream) error) {
 	cache := newLabelCache()
-	s.Handle(pushName, func(ctx context.Context, req []byte) ([]byte, error) {
+	s.Handle(name, func(ctx context.Context, req []byte) ([]byte, error) {
 		id, err := tenant.ID(ctx)
 		if err != nil {
 			return nil, err
