@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -37,18 +38,27 @@ type front struct {
 	generation int
 	now        time.Time
 	results    *cache.Local
+	reg        *prometheus.Registry
 }
 
 func newFront(t testing.TB, change func(*limits.Limits, *querier.Config, *querier.Deps)) *front {
 	t.Helper()
 	f := &front{src: enginetest.New(enginetest.Options{BlockEntries: 50, PieceEntries: 300}), log: changes.NewLog()}
 	f.now = time.Unix(1_800_000_000, 0).UTC()
-	f.results = cache.NewLocal("results", cache.LocalConfig{MaxBytes: 64 << 20}, cache.Deps{})
+	f.use(t, change, f.src)
+	return f
+}
+
+// use makes the querier over a source.
+func (f *front) use(t testing.TB, change func(*limits.Limits, *querier.Config, *querier.Deps), src logql.Source) {
+	t.Helper()
+	f.reg = prometheus.NewRegistry()
+	f.results = cache.NewLocal("results", cache.LocalConfig{MaxBytes: 64 << 20}, cache.Deps{Registerer: f.reg})
 	lim := limits.DefaultLimits()
 	lim.MaxQueryLength, lim.VolumeEnabled = 0, true
 	cfg := querier.DefaultConfig
 	deps := querier.Deps{
-		Sources: []logql.Source{f.src}, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		Sources: []logql.Source{src}, Logger: slog.New(slog.DiscardHandler), Registerer: f.reg,
 		Now: func() time.Time { return f.now },
 		Changes: func(_ context.Context, id string, span model.Interval) ([]changes.State, error) {
 			return []changes.State{f.log.State(id, span)}, nil
@@ -64,7 +74,6 @@ func newFront(t testing.TB, change func(*limits.Limits, *querier.Config, *querie
 	require.NoError(t, err)
 	f.q, err = querier.New(cfg, deps)
 	require.NoError(t, err)
-	return f
 }
 
 // add writes an entry and says so.
@@ -182,6 +191,110 @@ func metamorph(t *testing.T, rnd *rand.Rand) {
 			t.Fatalf("%s from %d to %d step %s limit %d split %s: %s", p.Text, p.Start, p.End, p.Step, p.Limit, split, diff)
 		}
 	}
+}
+
+// exact is a source whose labels are those of the entries in the interval, to the nanosecond.
+type exact struct{ *enginetest.Source }
+
+// Series implements logql.Source.
+func (e exact) Series(ctx context.Context, sel logql.Selection) ([]labels.Labels, error) {
+	p := engine.Params{Expr: &syntax.LogQuery{Matchers: sel.Matchers}, Start: sel.Interval.Start, End: sel.Interval.End}
+	res, err := new(engine.Engine).Run(ctx, e.Source, p, engine.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	var out []labels.Labels
+	for _, s := range res.Value.(engine.Streams) {
+		out = append(out, s.Labels)
+	}
+	return out, nil
+}
+
+// LabelNames implements logql.Source.
+func (e exact) LabelNames(ctx context.Context, sel logql.Selection) ([]string, error) {
+	series, err := e.Series(ctx, sel)
+	if len(series) == 0 {
+		return nil, err
+	}
+	return []string{"app"}, err
+}
+
+// LabelValues implements logql.Source.
+func (e exact) LabelValues(ctx context.Context, name string, sel logql.Selection) ([]string, error) {
+	series, err := e.Series(ctx, sel)
+	var out []string
+	for _, s := range series {
+		out = append(out, s.Get(name))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), err
+}
+
+// TestKeptLabelsAndSizes asks for labels, series and sizes of past days while entries come late, and wants what a querier
+// without caches says.
+func TestKeptLabelsAndSizes(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	relax := func(l *limits.Limits, _ *querier.Config, _ *querier.Deps) {
+		l.MaxMetadataCacheFreshness, l.MaxStatsCacheFreshness, l.MaxCacheFreshnessPerQuery = 0, 0, 0
+		l.SplitMetadataQueriesByInterval = []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour}[rnd.IntN(3)]
+	}
+	f := newFront(t, relax)
+	f.src = enginetest.New(enginetest.Options{BlockEntries: 50, PieceEntries: 1})
+	f.use(t, relax, exact{f.src})
+	bare := newFront(t, func(l *limits.Limits, c *querier.Config, d *querier.Deps) {
+		relax(l, c, d)
+		d.Sources, d.Changes = []logql.Source{exact{f.src}}, nil
+	})
+	const hour = int64(time.Hour)
+	begin := f.now.UnixNano() - 90*hour
+	for i := range 600 {
+		f.add(fmt.Sprint("app-", rnd.IntN(9)), begin+rnd.Int64N(90*hour), fmt.Sprintf("line %d", i))
+	}
+	all := labels.MustNewMatcher(labels.MatchRegexp, "app", ".+")
+	ctx := ofTenant(t)
+	for i := range 300 {
+		if rnd.IntN(4) == 0 {
+			f.add(fmt.Sprint("late-", i), begin+rnd.Int64N(90*hour), "late")
+		}
+		from := begin + rnd.Int64N(20)*4*hour
+		span := model.Interval{Start: from, End: from + (1+rnd.Int64N(8))*6*hour}
+		r := querier.LabelRequest{Matchers: []*labels.Matcher{all}, Interval: span}
+		v := querier.VolumeRequest{Matchers: r.Matchers, Interval: span, Step: []int64{0, hour}[rnd.IntN(2)], Limit: 100}
+		for name, ask := range map[string]func(*querier.Querier) (any, error){
+			"names":  func(q *querier.Querier) (any, error) { return q.LabelNames(ctx, r) },
+			"values": func(q *querier.Querier) (any, error) { return q.LabelValues(ctx, "app", r) },
+			"series": func(q *querier.Querier) (any, error) { return q.Series(ctx, [][]*labels.Matcher{r.Matchers}, span) },
+			"stats":  func(q *querier.Querier) (any, error) { return q.IndexStats(ctx, r.Matchers, span) },
+			"volume": func(q *querier.Querier) (any, error) { return q.Volume(ctx, v) },
+		} {
+			want, err := ask(bare.q)
+			require.NoError(t, err)
+			got, err := ask(f.q)
+			require.NoError(t, err)
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(labels.Equal)); diff != "" {
+				t.Fatalf("%s of %v: %s", name, span, diff)
+			}
+		}
+	}
+	require.Positive(t, f.hits(t), "nothing came from the cache")
+}
+
+// hits counts what the caches answered.
+func (f *front) hits(t *testing.T) float64 {
+	t.Helper()
+	families, err := f.reg.Gather()
+	require.NoError(t, err)
+	n := 0.0
+	for _, family := range families {
+		if family.GetName() == "loki_cache_hits" {
+			for _, m := range family.GetMetric() {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }
 
 // aligned does to the parameters what the querier is configured to do; it reports whether there is nothing to ask for.

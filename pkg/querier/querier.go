@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -251,22 +252,48 @@ func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Con
 
 // LabelNames returns the label names within the interval, sorted.
 func (q *Querier) LabelNames(ctx context.Context, r LabelRequest) ([]string, error) {
-	ctx, src, cancel, err := q.labelSource(ctx, &r)
-	if err != nil || r.Interval.Empty() {
-		return nil, err
-	}
-	defer cancel()
-	return src.LabelNames(ctx, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
+	return q.labelList(ctx, r, "names", func(ctx context.Context, src logql.Source, sel logql.Selection) ([]string, error) {
+		return src.LabelNames(ctx, sel)
+	})
 }
 
 // LabelValues returns the values of one label within the interval, sorted.
 func (q *Querier) LabelValues(ctx context.Context, name string, r LabelRequest) ([]string, error) {
+	return q.labelList(ctx, r, "values "+name, func(ctx context.Context, src logql.Source, sel logql.Selection) ([]string, error) {
+		return src.LabelValues(ctx, name, sel)
+	})
+}
+
+func (q *Querier) labelList(ctx context.Context, r LabelRequest, what string, ask func(context.Context, logql.Source, logql.Selection) ([]string, error)) ([]string, error) {
 	ctx, src, cancel, err := q.labelSource(ctx, &r)
 	if err != nil || r.Interval.Empty() {
 		return nil, err
 	}
 	defer cancel()
-	return src.LabelValues(ctx, name, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
+	from, err := q.recall(ctx, q.deps.Caches.Labels, what, matchersText(r.Matchers))
+	if err != nil {
+		return nil, err
+	}
+	return recallParts(ctx, from, r.Interval, stringsCodec, func(ctx context.Context, span model.Interval) ([]string, error) {
+		return ask(ctx, src, logql.Selection{Matchers: r.Matchers, Interval: span})
+	}, func(lists [][]string) []string {
+		if len(lists) == 1 {
+			return lists[0]
+		}
+		all := slices.Concat(lists...)
+		slices.Sort(all)
+		return slices.Compact(all)
+	})
+}
+
+// recall prepares the use of a cache of labels or series.
+func (q *Querier) recall(ctx context.Context, c cache.Cache, what ...string) (recall, error) {
+	ids, err := q.tenantIDs(ctx)
+	if err != nil {
+		return recall{}, err
+	}
+	lim := q.strictest(ids)
+	return recall{q: q, ids: ids, lim: lim, from: c, freshness: lim.MaxMetadataCacheFreshness, what: what}, nil
 }
 
 // Series returns the label sets that match any of the selectors, sorted, each once. No selector means all.
@@ -280,15 +307,25 @@ func (q *Querier) Series(ctx context.Context, selectors [][]*labels.Matcher, int
 	if len(selectors) == 0 {
 		selectors = [][]*labels.Matcher{nil}
 	}
-	var all []labels.Labels
+	what := []string{"series"}
 	for _, matchers := range selectors {
-		series, err := src.Series(ctx, logql.Selection{Matchers: matchers, Interval: r.Interval})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, series...)
+		what = append(what, matchersText(matchers))
 	}
-	return distinct(all), nil
+	from, err := q.recall(ctx, q.deps.Caches.Series, what...)
+	if err != nil {
+		return nil, err
+	}
+	return recallParts(ctx, from, r.Interval, seriesCodec, func(ctx context.Context, span model.Interval) ([]labels.Labels, error) {
+		var all []labels.Labels
+		for _, matchers := range selectors {
+			series, err := src.Series(ctx, logql.Selection{Matchers: matchers, Interval: span})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, series...)
+		}
+		return distinct(all), nil
+	}, func(lists [][]labels.Labels) []labels.Labels { return distinct(slices.Concat(lists...)) })
 }
 
 // Config returns the settings.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -64,6 +66,8 @@ type tally struct {
 	bytes    []int64
 	entries  int64
 	pairs    []model.Pair
+	// limits bound what all tallies of a request read.
+	limits engine.Limits
 	// sized counts the pieces that were taken from the index, opened those that were read; seen are the windows in which
 	// pieces of the first kind were met.
 	sized, opened int64
@@ -118,6 +122,9 @@ func (t *tally) block(blk *chunk.Block) error {
 	if err := b.Load(blk); err != nil {
 		return err
 	}
+	if err := t.read(len(b.Buf)); err != nil {
+		return err
+	}
 	if err := b.Walk(); err != nil {
 		return err
 	}
@@ -130,6 +137,14 @@ func (t *tally) block(blk *chunk.Block) error {
 		t.add(ts, size)
 	}
 	return nil
+}
+
+// read counts bytes that were decompressed.
+func (t *tally) read(n int) error {
+	if t.limits.Budget == nil {
+		return nil
+	}
+	return t.limits.Budget.Read(int64(n), t.limits)
 }
 
 func pairsSize(pairs []model.Pair) int {
@@ -216,7 +231,11 @@ func (t *tally) run(ctx context.Context, pieces []logql.Piece) error {
 	it := chunk.Iterate(chunks...)
 	defer it.Close()
 	for it.Next() {
-		t.add(it.Timestamp(), len(it.Line())+pairsSize(it.Metadata()))
+		size := len(it.Line()) + pairsSize(it.Metadata())
+		if err := t.read(size); err != nil {
+			return err
+		}
+		t.add(it.Timestamp(), size)
 	}
 	return it.Err()
 }
@@ -238,6 +257,13 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 		defer cancel()
 	}
+	req := &request{q: q, ctx: ctx, ids: ids, lim: lim, engine: q.engineLimits(lim)}
+	req.engine.Budget = &engine.Budget{}
+	release, err := req.turn(ctx)
+	if err != nil {
+		return explain(ctx, err, lim)
+	}
+	defer release()
 	streams, err := q.sourceOf(ids).Select(ctx, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
 	if err != nil {
 		return err
@@ -248,6 +274,7 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 	for i := range streams {
 		g.Go(func() error {
 			t := newTally(r.Interval, r.Step)
+			t.limits = req.engine
 			if err := t.stream(ctx, &streams[i]); err != nil {
 				return err
 			}
@@ -262,6 +289,17 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 
 // IndexStats counts streams, chunks, bytes and entries of a selector.
 func (q *Querier) IndexStats(ctx context.Context, matchers []*labels.Matcher, interval model.Interval) (IndexStats, error) {
+	from, err := q.recall(ctx, q.deps.Caches.Stats, "stats", matchersText(matchers))
+	if err != nil {
+		return IndexStats{}, err
+	}
+	from.freshness = from.lim.MaxStatsCacheFreshness
+	return recallOf(ctx, from, interval, statsCodec, func(ctx context.Context, span model.Interval) (IndexStats, error) {
+		return q.indexStats(ctx, matchers, span)
+	})
+}
+
+func (q *Querier) indexStats(ctx context.Context, matchers []*labels.Matcher, interval model.Interval) (IndexStats, error) {
 	var out IndexStats
 	err := q.count(ctx, VolumeRequest{Matchers: matchers, Interval: interval}, func(s *logql.Stream, t *tally) {
 		if t.empty() {
@@ -286,9 +324,23 @@ func (q *Querier) Volume(ctx context.Context, r VolumeRequest) ([]Volume, error)
 		return nil, ErrVolumeDisabled
 	}
 	r.Limit = smaller(r.Limit, lim.VolumeMaxSeries)
+	from, err := q.recall(ctx, q.deps.Caches.Volume, "volume", matchersText(r.Matchers), number(r.Step), number(int64(r.Limit)),
+		strings.Join(r.TargetLabels, "\x00"), strconv.FormatBool(r.ByLabel))
+	if err != nil {
+		return nil, err
+	}
+	from.freshness = lim.MaxCacheFreshnessPerQuery
+	return recallOf(ctx, from, r.Interval, volumeCodec, func(ctx context.Context, span model.Interval) ([]Volume, error) {
+		r.Interval = span
+		return q.volume(ctx, r)
+	})
+}
+
+// volume returns sizes without asking a cache.
+func (q *Querier) volume(ctx context.Context, r VolumeRequest) ([]Volume, error) {
 	names := volumeNames(r)
 	sums := map[string]*Volume{}
-	err = q.count(ctx, r, func(s *logql.Stream, t *tally) {
+	err := q.count(ctx, r, func(s *logql.Stream, t *tally) {
 		if t.empty() {
 			return
 		}

@@ -1,0 +1,173 @@
+package querier
+
+import (
+	"context"
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"logstore/pkg/cache"
+	"logstore/pkg/limits"
+	"logstore/pkg/logql"
+	"logstore/pkg/model"
+)
+
+const day = 24 * hour
+
+// recall is a request whose answer may be in a cache: labels, series, sizes.
+type recall struct {
+	q    *Querier
+	ids  []string
+	lim  *limits.Limits
+	from cache.Cache
+	// freshness is how old data must be for their answer to be kept.
+	freshness time.Duration
+	// what says all of the request but its interval.
+	what []string
+}
+
+// recallOf answers from the cache if the answer holds, and by ask if not. Indexes know streams by the day, so an answer holds as long
+// as nothing is written on its days.
+func recallOf[T any](ctx context.Context, r recall, span model.Interval, c codec[T], ask func(context.Context, model.Interval) (T, error)) (T, error) {
+	first, last := floorDiv(span.Start, day)*day, (floorDiv(span.End-1, day)+1)*day-1
+	req := &request{q: r.q, ctx: ctx, ids: r.ids, lim: r.lim}
+	k := req.openKept(r.from, model.Interval{Start: first, End: last + 1}, r.freshness, append(r.what, number(span.Start), number(span.End))...)
+	if k == nil || last > k.newest || first < k.oldest {
+		return ask(ctx, span)
+	}
+	key, digest := k.keyOf(0), k.digest(first, last)
+	if v := r.from.Get(ctx, key)[0]; len(v) > 8 && binary.LittleEndian.Uint64(v) == digest {
+		d := decoder{b: v[8:]}
+		if answer := c.decode(&d); !d.bad && len(d.b) == 0 {
+			return answer, nil
+		}
+	}
+	fetches := &logql.Fetches{}
+	answer, err := ask(logql.WithFetches(ctx, fetches), span)
+	if err == nil && fetches.Missing.Load() == 0 {
+		r.from.Put(key, c.append(binary.LittleEndian.AppendUint64(nil, digest), answer))
+	}
+	return answer, err
+}
+
+// maxPieces bounds the parts that a request for labels or series is asked in.
+const maxPieces = 64
+
+// recallParts asks for parts of the interval, so that those of the past are answered from the cache; join puts the answers
+// together.
+func recallParts[T any](ctx context.Context, r recall, span model.Interval, c codec[T], ask func(context.Context, model.Interval) (T, error), join func([]T) T) (T, error) {
+	length := int64(r.lim.SplitMetadataQueriesByInterval)
+	_, nothing := r.from.(cache.Nothing)
+	if r.from == nil || nothing || length <= 0 || (span.End-span.Start)/length >= maxPieces {
+		return recallOf(ctx, r, span, c, ask)
+	}
+	newest := floorDiv(r.q.now().Add(-r.freshness).UnixNano(), day) * day
+	if window := int64(r.lim.RecentMetadataQueryWindow); window > 0 {
+		newest = min(newest, floorDiv(r.q.now().UnixNano()-window, day)*day)
+	}
+	var answers []T
+	for _, s := range splitInterval(span, length, model.Forward) {
+		if s.from >= newest && s.from > span.Start { // what is fresh is asked for at once
+			s.to = span.End
+		}
+		answer, err := recallOf(ctx, r, model.Interval{Start: s.from, End: s.to}, c, ask)
+		if err != nil {
+			return answer, err
+		}
+		answers = append(answers, answer)
+		if s.to == span.End {
+			break
+		}
+	}
+	return join(answers), nil
+}
+
+// codec encodes one kind of answer.
+type codec[T any] struct {
+	append func(b []byte, v T) []byte
+	decode func(d *decoder) T
+}
+
+var stringsCodec = codec[[]string]{
+	append: func(b []byte, list []string) []byte {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, s := range list {
+			b = appendString(b, s)
+		}
+		return b
+	},
+	decode: func(d *decoder) []string {
+		list := make([]string, 0, d.count(1))
+		for range cap(list) {
+			list = append(list, d.string())
+		}
+		return list
+	},
+}
+
+var seriesCodec = codec[[]labels.Labels]{
+	append: func(b []byte, list []labels.Labels) []byte {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, l := range list {
+			b = appendLabels(b, l)
+		}
+		return b
+	},
+	decode: func(d *decoder) []labels.Labels {
+		list := make([]labels.Labels, 0, d.count(1))
+		for range cap(list) {
+			list = append(list, d.labels())
+		}
+		return list
+	},
+}
+
+var statsCodec = codec[IndexStats]{
+	append: func(b []byte, s IndexStats) []byte {
+		for _, n := range []int64{s.Streams, s.Chunks, s.Bytes, s.Entries} {
+			b = binary.AppendVarint(b, n)
+		}
+		return b
+	},
+	decode: func(d *decoder) IndexStats {
+		return IndexStats{Streams: d.varint(), Chunks: d.varint(), Bytes: d.varint(), Entries: d.varint()}
+	},
+}
+
+var volumeCodec = codec[[]Volume]{
+	append: func(b []byte, list []Volume) []byte {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for i := range list {
+			b = appendLabels(b, list[i].Labels)
+			b = binary.AppendUvarint(b, uint64(len(list[i].Bytes)))
+			for _, n := range list[i].Bytes {
+				b = binary.AppendVarint(b, n)
+			}
+		}
+		return b
+	},
+	decode: func(d *decoder) []Volume {
+		list := make([]Volume, 0, d.count(2))
+		for range cap(list) {
+			v := Volume{Labels: d.labels()}
+			v.Bytes = make([]int64, 0, d.count(1))
+			for range cap(v.Bytes) {
+				v.Bytes = append(v.Bytes, d.varint())
+			}
+			list = append(list, v)
+		}
+		return list
+	},
+}
+
+// matchersText is equal for equal selectors.
+func matchersText(matchers []*labels.Matcher) string {
+	var b strings.Builder
+	for _, m := range matchers {
+		b.WriteString(m.String())
+		b.WriteByte(0)
+	}
+	return b.String()
+}
