@@ -20,8 +20,14 @@ var panels = []string{
 	`sum(rate({job="shop"}[1m]))`, `sum by (app) (rate({job="shop"}[1m]))`, `sum by (level) (count_over_time({job="shop"} | logfmt [1m]))`,
 	`sum by (app) (bytes_rate({job="shop"}[1m]))`, `topk(5, sum by (pod) (count_over_time({job="shop"}[1m])))`,
 	`sum(count_over_time({job="shop"} |= "error" [1m]))`, `sum by (app) (count_over_time({job="shop"} |~ "status=5.." [1m]))`,
-	`max by (app) (max_over_time({job="shop"} | logfmt | unwrap took [1m]))`, `quantile_over_time(0.95, {job="shop"} | logfmt | unwrap took [1m]) by (app)`,
+	`max_over_time({job="shop"} | logfmt | unwrap took [1m]) by (app)`, `quantile_over_time(0.95, {job="shop"} | logfmt | unwrap took [1m]) by (app)`,
 	`sum(rate({job="shop"} |= "error" [1m])) / sum(rate({job="shop"}[1m]))`,
+}
+
+// freely lets a test push as fast as it can.
+var freely = []string{
+	"-distributor.ingestion-rate-limit-mb=1000", "-distributor.ingestion-burst-size-mb=1000",
+	"-ingester.per-stream-rate-limit=1GB", "-ingester.per-stream-rate-limit-burst=1GB",
 }
 
 // pushHours fills the last hours up to now with lines of the streams, every second one of each.
@@ -95,9 +101,9 @@ func refresh(t *testing.T, p *Process, now time.Time) float64 {
 
 // TestDashboardRefresh refreshes a dashboard of six hours: what was answered before is not computed again.
 func TestDashboardRefresh(t *testing.T) {
-	p := NewProcess(t, t.TempDir())
+	p := NewProcess(t, t.TempDir(), freely...)
 	p.Start()
-	pushHours(t, p, 6, 25)
+	pushHours(t, p, 6, 10)
 	now := time.Now()
 	first := refresh(t, p, now)
 	var later []float64
@@ -110,10 +116,10 @@ func TestDashboardRefresh(t *testing.T) {
 
 // TestManyQueriesInLittleMemory asks fifty mixed queries at the same time of a process that has 512 MiB.
 func TestManyQueriesInLittleMemory(t *testing.T) {
-	p := NewProcess(t, t.TempDir(), "-querier.query-timeout=5m")
+	p := NewProcess(t, t.TempDir(), append([]string{"-querier.query-timeout=5m"}, freely...)...)
 	p.Env = append(p.Env, "GOMEMLIMIT=512MiB")
 	p.Start()
-	pushHours(t, p, 6, 25)
+	pushHours(t, p, 6, 10)
 	end := time.Now()
 	mixed := append([]string{`{job="shop"}`, `{job="shop"} |= "trace=a"`, `{app="app-1"} | logfmt | status = 450`, `{job="shop"} |= "nowhere"`}, panels...)
 	var wg sync.WaitGroup

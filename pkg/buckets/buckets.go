@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"logstore/pkg/config"
 	"logstore/pkg/objstore"
@@ -24,11 +25,15 @@ type Buckets struct {
 	logger *slog.Logger
 	reg    prometheus.Registerer
 	open   map[string]objstore.Bucket
+	hedged prometheus.Counter
 }
 
 // New reads the periods. Buckets are opened when they are asked for.
 func New(cfg *config.Config, logger *slog.Logger, reg prometheus.Registerer) (*Buckets, error) {
 	b := &Buckets{cfg: cfg, logger: logger, reg: reg, open: map[string]objstore.Bucket{}}
+	b.hedged = promauto.With(reg).NewCounter(prometheus.CounterOpts{
+		Name: "logstore_objstore_hedged_requests_total", Help: "Reads of chunks that were sent once more because they took long.",
+	})
 	for _, p := range cfg.Schema.Configs {
 		version, err := schema.ParseVersion(p.Schema)
 		if err != nil {
@@ -91,13 +96,18 @@ func (b *Buckets) build(name string, where config.ObjectStore) (objstore.Bucket,
 // Chunks returns where the chunks of each object_store that a period names are.
 func (b *Buckets) Chunks() (map[string]store.ObjectStore, error) {
 	out := map[string]store.ObjectStore{}
+	h := b.cfg.Storage.Hedging
+	hedge := objstore.HedgeConfig{At: h.At, UpTo: h.UpTo, MaxPerSecond: h.MaxPerSecond}
+	if err := hedge.Validate(); err != nil {
+		return nil, fmt.Errorf("storage_config.hedging: %w", err)
+	}
 	for _, p := range b.Periods {
 		bucket, where, err := b.Get(p.ObjectStore)
 		if err != nil {
 			return nil, err
 		}
 		out[p.ObjectStore] = store.ObjectStore{
-			Bucket: bucket, Filesystem: where.Kind == config.KindFilesystem, ChunkDelimiter: where.S3.ChunkDelimiter,
+			Bucket: objstore.Hedged(bucket, hedge, b.hedged), Filesystem: where.Kind == config.KindFilesystem, ChunkDelimiter: where.S3.ChunkDelimiter,
 		}
 	}
 	return out, nil

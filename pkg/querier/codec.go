@@ -2,7 +2,6 @@ package querier
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -10,36 +9,7 @@ import (
 	"logstore/pkg/logql/engine"
 )
 
-// The encoding of values of queries, for caches and for other members; FORMAT.md describes it.
-
-const (
-	kindStreams = 's'
-	kindMatrix  = 'm'
-	kindVector  = 'v'
-	kindScalar  = 'c'
-)
-
-var errCodec = errors.New("not an encoded result")
-
-// appendValue appends the encoding of a value to b.
-func appendValue(b []byte, v engine.Value) []byte {
-	switch v := v.(type) {
-	case engine.Streams:
-		b = append(b, kindStreams)
-		b = binary.AppendUvarint(b, uint64(len(v)))
-		for i := range v {
-			b = appendStream(b, &v[i])
-		}
-	case engine.Matrix:
-		b = appendSeries(append(b, kindMatrix), v)
-	case engine.Vector:
-		b = appendSeries(append(b, kindVector), v)
-	case engine.Scalar:
-		b = binary.AppendVarint(append(b, kindScalar), v.T)
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v.V))
-	}
-	return b
-}
+// The encoding of results in caches; FORMAT.md describes it.
 
 func appendString(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
@@ -52,21 +22,6 @@ func appendLabels(b []byte, l labels.Labels) []byte {
 		b = appendString(b, l.Name)
 		b = appendString(b, l.Value)
 	})
-	return b
-}
-
-func appendStream(b []byte, s *engine.LogStream) []byte {
-	b = appendLabels(b, s.Labels)
-	b = binary.AppendUvarint(b, uint64(len(s.Entries)))
-	last := int64(0)
-	for i := range s.Entries {
-		e := &s.Entries[i]
-		b = binary.AppendVarint(b, e.Timestamp-last)
-		last = e.Timestamp
-		b = appendString(b, e.Line)
-		b = appendLabels(b, e.Metadata)
-		b = appendLabels(b, e.Parsed)
-	}
 	return b
 }
 
@@ -157,44 +112,6 @@ func (d *decoder) labels() labels.Labels {
 	return d.builder.Labels()
 }
 
-func (d *decoder) value() engine.Value {
-	if len(d.b) == 0 {
-		d.fail()
-		return nil
-	}
-	kind := d.b[0]
-	d.b = d.b[1:]
-	switch kind {
-	case kindStreams:
-		out := make(engine.Streams, 0, d.count(2))
-		for range cap(out) {
-			out = append(out, d.stream())
-		}
-		return out
-	case kindMatrix:
-		return engine.Matrix(d.series())
-	case kindVector:
-		return engine.Vector(d.series())
-	case kindScalar:
-		t := d.varint()
-		return engine.Scalar{T: t, V: math.Float64frombits(d.fixed())}
-	}
-	d.fail()
-	return nil
-}
-
-func (d *decoder) stream() engine.LogStream {
-	s := engine.LogStream{Labels: d.labels()}
-	n := d.count(4)
-	s.Entries = make([]engine.LogEntry, 0, n)
-	last := int64(0)
-	for range n {
-		last += d.varint()
-		s.Entries = append(s.Entries, engine.LogEntry{Timestamp: last, Line: d.string(), Metadata: d.labels(), Parsed: d.labels()})
-	}
-	return s
-}
-
 func (d *decoder) series() []engine.Series {
 	n := d.count(2)
 	out := make([]engine.Series, 0, n)
@@ -210,29 +127,4 @@ func (d *decoder) series() []engine.Series {
 		out = append(out, s)
 	}
 	return out
-}
-
-// appendStats appends the statistics that parts of a query add up.
-func appendStats(b []byte, s *engine.Stats) []byte {
-	for _, n := range statsFields(s) {
-		b = binary.AppendVarint(b, *n)
-	}
-	return b
-}
-
-func (d *decoder) stats() engine.Stats {
-	var s engine.Stats
-	for _, n := range statsFields(&s) {
-		*n = d.varint()
-	}
-	return s
-}
-
-// statsFields are the numbers that travel, in their order.
-func statsFields(s *engine.Stats) []*int64 {
-	return []*int64{
-		&s.Streams, &s.ChunksOpened, &s.BlocksDecompressed, &s.BytesProcessed, &s.LinesProcessed, &s.PostFilterLines,
-		&s.MetadataBytesProcessed, &s.EntriesReturned, &s.Chunks.FromCache, &s.Chunks.FromBucket, &s.Chunks.BytesFromCache,
-		&s.Chunks.BytesFromBucket, (*int64)(&s.Chunks.Time),
-	}
 }

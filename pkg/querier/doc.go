@@ -4,6 +4,14 @@
 // It joins sources into one (union.go), puts several tenants side by side under the label __tenant_id__ (tenants.go),
 // holds a request against the tenant's limits (limits.go) and hands it to the engine (querier.go).
 //
+// A range query is a request of several runs of the engine (request.go). A metric query is cut at multiples of a length into splits of
+// its steps; what the cache has of them, as extents, is taken from there, and each gap between is one run (metricrange.go,
+// extents.go). A log query goes split by split in its direction until its limit is reached, and remembers splits without a line
+// (logs.go). Runs wait for their turn in a queue that serves the tenant that has used the least (queue.go). Labels, series and sizes of
+// past days are kept too (remember.go). Everything kept has the digest of what members have stored in its span (package
+// changes), taken before the run, and counts only while the digest is the same; what is too fresh, or old enough for retention, is
+// not kept, nor what was answered while a member was missing.
+//
 // Sources are asked in the order given, ingesters first: a chunk that is flushed in between is then seen twice, which the
 // engine undoes, and never missed.
 package querier
