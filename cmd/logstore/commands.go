@@ -11,6 +11,7 @@ import (
 
 	"logstore/pkg/command"
 	"logstore/pkg/tools"
+	"logstore/pkg/ruletool"
 )
 
 // commands returns the tree of all commands beside the store itself.
@@ -25,6 +26,7 @@ func commands() *command.Command {
 		tools.Check(),
 		tools.Rebuild(),
 		tools.Migrate(),
+		ruletool.Command(),
 		command.Completion(root),
 	}
 	return root

@@ -116,6 +116,9 @@ func named(err error, group string) error {
 	return &Error{Group: group, Message: err.Error()}
 }
 
+// Decode reads YAML into a value that is about rules, such as a file of tests; keys that it has no field for are errors.
+func Decode(text []byte, into any) error { return decodeStrict(text, into) }
+
 func decode(text []byte, into any) error {
 	err := yaml.Unmarshal(text, into)
 	var e *Error
