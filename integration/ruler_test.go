@@ -91,7 +91,7 @@ func TestRuler(t *testing.T) {
 	})
 	require.Equal(t, map[string]string{"alertname": "ManyErrors", "app": "web", "severity": "page", "cluster": "one"}, sent.Labels)
 	require.Regexp(t, `^web has \d+ errors$`, sent.Annotations["summary"])
-	require.True(t, strings.HasPrefix(sent.GeneratorURL, "http://store.example/ui?query=sum+by"), sent.GeneratorURL)
+	require.True(t, strings.HasPrefix(sent.GeneratorURL, "http://store.example/ui/#/explore?q=sum+by"), sent.GeneratorURL)
 
 	// Both receivers are away for a while.
 	prom.Kill()

@@ -10,8 +10,8 @@ import (
 	"syscall"
 
 	"logstore/pkg/command"
-	"logstore/pkg/tools"
 	"logstore/pkg/ruletool"
+	"logstore/pkg/tools"
 )
 
 // commands returns the tree of all commands beside the store itself.

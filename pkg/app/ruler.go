@@ -75,7 +75,7 @@ func (a *App) rulerConfig() (ruler.Config, error) {
 	c.ResendDelay, c.ForOutageTolerance, c.ForGracePeriod = in.ResendDelay, in.ForOutageTolerance, in.ForGracePeriod
 	c.EnabledTenants, c.DisabledTenants = in.EnabledTenants, in.DisabledTenants
 	c.DisableGroupLabel = in.DisableRuleGroupLabel
-	c.Member, c.Concurrency = a.instanceID(), a.cfg.Logstore.Ruler.Concurrency
+	c.Member, c.Concurrency = a.memberID(), a.cfg.Logstore.Ruler.Concurrency
 	c.ExternalLabels = labels.FromMap(a.cfg.Logstore.Ruler.ExternalLabels)
 	var err error
 	if c.ExternalURL, err = url.Parse(a.externalURL()); err != nil {
@@ -106,7 +106,7 @@ func (a *App) externalURL() string {
 func (a *App) queryLink(expr string) string {
 	uid := a.cfg.Ruler.DatasourceUID
 	if uid == "" {
-		return a.externalURL() + "/ui?query=" + url.QueryEscape(expr)
+		return a.externalURL() + "/ui/#/explore?q=" + url.QueryEscape(expr)
 	}
 	source := map[string]string{"type": "loki", "uid": uid}
 	pane, err := json.Marshal(map[string]any{

@@ -293,7 +293,7 @@ func TestCopyState(t *testing.T) {
 	next := newBench(t, "groups: [{name: g, rules: [{record: new, expr: vector(1)}, {alert: A, expr: vector(2), for: 1m}]}]")
 	ended := next.e.CopyState(b.e, epoch)
 	require.Len(t, ended, 1)
-	require.Equal(t, "old", ended[0].Labels.Get(labels.MetricName))
+	require.Equal(t, "old", ended[0].Labels.Get("__name__"))
 	next.set(web(1))
 	next.at(time.Minute)
 	require.Equal(t, Firing, next.e.Status().Rules[1].State, "it is pending since before the change")
