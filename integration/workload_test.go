@@ -64,6 +64,21 @@ func (w *workload) run(ctx context.Context, base string) {
 }
 
 func (w *workload) pushOnce(ctx context.Context, client *http.Client, base string, writer int) {
+	streams, lines := w.next(writer)
+	err := pushProto(ctx, client, base, streams)
+	if err == nil {
+		w.ack(lines)
+		return
+	}
+	if refused := (*refusedError)(nil); errors.As(err, &refused) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.refusal = err.Error()
+	}
+}
+
+// next returns the next push of a writer and its lines, which count as tried.
+func (w *workload) next(writer int) ([]wire.PushStream, map[string]int64) {
 	streams := make([]wire.PushStream, streamsPerWriter)
 	lines := map[string]int64{}
 	for i := range streams {
@@ -77,22 +92,31 @@ func (w *workload) pushOnce(ctx context.Context, client *http.Client, base strin
 		}
 	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for line := range lines {
 		w.tried[line] = struct{}{}
 	}
-	w.mu.Unlock()
-	err := pushProto(ctx, client, base, streams)
+	return streams, lines
+}
+
+func (w *workload) ack(lines map[string]int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil {
-		if refused := (*refusedError)(nil); errors.As(err, &refused) {
-			w.refusal = err.Error()
-		}
-		return
-	}
 	for line, ts := range lines {
 		w.acked[line] = ts
 	}
+}
+
+func (w *workload) acks() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.acked)
+}
+
+func (w *workload) tries() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.tried)
 }
 
 // pushProto sends snappy protobuf, as promtail does.
