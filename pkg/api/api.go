@@ -91,13 +91,15 @@ type Deps struct {
 	// Deletes keeps delete requests; nil if there is nobody to process them, then their routes are not there either.
 	Deletes Deletes
 	// Reports are for the pages of operators.
-	Reports    Reports
-	Shutdown   ShutdownMarker
-	LogLevel   *slog.LevelVar
-	Build      BuildInfo
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
-	Gatherer   prometheus.Gatherer
+	Reports  Reports
+	Shutdown ShutdownMarker
+	// ShutdownIngester leaves the ring and takes no more pushes; it flushes, deletes the ring's tokens and ends the process, as asked.
+	ShutdownIngester func(ctx context.Context, flush, deleteTokens, terminate bool) error
+	LogLevel         *slog.LevelVar
+	Build            BuildInfo
+	Logger           *slog.Logger
+	Registerer       prometheus.Registerer
+	Gatherer         prometheus.Gatherer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -218,6 +220,8 @@ func (a *API) operationRoutes() {
 	a.openRoute("/log_level", a.logLevel, http.MethodGet, http.MethodPost)
 	a.openRoute("/flush", a.flush, http.MethodGet, http.MethodPost)
 	a.openRoute("/ingester/prepare_shutdown", a.prepareShutdown, http.MethodGet, http.MethodPost, http.MethodDelete)
+	a.openRoute("/ingester/shutdown", a.withForm(a.shutdownIngester), http.MethodGet, http.MethodPost)
+	a.openRoute("/ingester/flush_shutdown", a.withForm(a.shutdownIngester), http.MethodPost)
 	for path, name := range map[string]string{
 		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers", "/ruler/ring": "Rulers",
 	} {

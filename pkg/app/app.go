@@ -65,13 +65,14 @@ type App struct {
 	patterns    *patterns.Store
 	api         *api.API
 
-	states states
+	states   states
+	stopping stopRequest
 }
 
 // New builds the process; nothing runs yet, and no port is taken.
 func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) {
 	cfg := setup.Config
-	a := &App{cfg: cfg, build: build, level: &slog.LevelVar{}, registry: newRegistry(build), changes: changes.NewLog()}
+	a := &App{cfg: cfg, build: build, stopping: stopRequest{c: make(chan struct{})}, level: &slog.LevelVar{}, registry: newRegistry(build), changes: changes.NewLog()}
 	a.logger = NewLogger(cfg, log, a.level)
 	LogSetup(a.logger, setup)
 	tuneMemory(a.logger)
@@ -167,7 +168,7 @@ func (a *App) newAPI() error {
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
 		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find, Ruler: rules,
 		Deletes: a.deletesAPI(), Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
-		Shutdown: newShutdownMarker(markerDir(a.cfg)), LogLevel: a.level, Build: a.build,
+		Shutdown: newShutdownMarker(markerDir(a.cfg)), ShutdownIngester: a.shutdownIngester, LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
 	return nil
@@ -245,11 +246,12 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	go a.activate(ctx)
 	a.logger.Info("logstore started", "version", a.build.Version, "http", srv.addr(), "target", a.cfg.Target)
-	parts.wait()
+	parts.wait(a.stopping.c)
 	a.logger.Info("stopping")
 	a.ring.Leave()
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
+	a.lastStop()
 	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits")
 	if closeErr := a.buckets.Close(); closeErr != nil {
 		a.logger.Warn("cannot close the buckets", "err", closeErr)

@@ -50,9 +50,10 @@ func (p *parts) start(name string, run func(context.Context) error) {
 	}()
 }
 
-// wait returns when the process is asked to end or a part has failed.
-func (p *parts) wait() {
+// wait returns when the process is asked to end, by its context or by stopping, or a part has failed.
+func (p *parts) wait(stopping <-chan struct{}) {
 	select {
+	case <-stopping:
 	case <-p.ctx.Done():
 	case <-p.failed:
 	}

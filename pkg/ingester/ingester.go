@@ -101,6 +101,8 @@ type Ingester struct {
 	tails   observers
 
 	state atomic.Int32
+	// keep tells that the stop is to flush nothing.
+	keep atomic.Bool
 	// memory is what the builders hold, heads the part of it that is not compressed.
 	memory, heads atomic.Int64
 	// kick wakes the goroutine that relieves memory and the one that keeps the log short.
@@ -175,6 +177,12 @@ func (i *Ingester) openLogs(fs wal.FS) error {
 // State returns where the ingester is in its life.
 func (i *Ingester) State() State { return State(i.state.Load()) }
 
+// StopPushes lets a running ingester take no more pushes; it still answers queries. It returns false if it was not running.
+func (i *Ingester) StopPushes() bool { return i.state.CompareAndSwap(int32(Running), int32(Stopping)) }
+
+// KeepUnflushed lets the stop flush nothing: what is in memory stays in the log.
+func (i *Ingester) KeepUnflushed() { i.keep.Store(true) }
+
 // Ready returns nil if the ingester answers everything, else the reason why not.
 func (i *Ingester) Ready() error {
 	switch s := i.State(); s {
@@ -211,7 +219,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	}
 	i.state.Store(int32(Stopping))
 	i.pins.close()
-	if err == nil && i.cfg.FlushOnShutdown && ctx.Err() != nil {
+	if err == nil && i.cfg.FlushOnShutdown && !i.keep.Load() && ctx.Err() != nil {
 		err = i.flushBeforeStop()
 	}
 	// Blocks that wait for compression need none any more: their entries are in the log.
@@ -220,7 +228,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	stopWork()
 	i.flushes.close()
 	flushers.Wait()
-	if err == nil && i.cfg.FlushOnShutdown && ctx.Err() != nil {
+	if err == nil && i.cfg.FlushOnShutdown && !i.keep.Load() && ctx.Err() != nil {
 		i.handOverRest()
 	}
 	closing := i.closeLogs()
