@@ -116,10 +116,14 @@ func (a *App) newIngester() error {
 	if err != nil {
 		return err
 	}
-	a.ingester, err = ingester.New(cfg, ingester.Deps{
+	deps := ingester.Deps{
 		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams, Changes: a.changes, HandOver: a.handOver(),
 		Registry: a.registry, Log: a.logger.With("component", "ingester"),
-	})
+	}
+	if a.cfg.Logstore.Sidecar.Enabled {
+		deps.Sidecars = a.store
+	}
+	a.ingester, err = ingester.New(cfg, deps)
 	if err == nil {
 		a.serveMembers()
 	}

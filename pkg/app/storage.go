@@ -44,6 +44,7 @@ func (a *App) newStorage() error {
 	storeDeps := store.Deps{
 		Periods: a.periods, Stores: chunks, Indexes: indexes, Registerer: a.registry,
 		Cache: objectCache{a.caches.chunks}, SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan,
+		Sidecars: sidecarConfig(a.cfg),
 	}
 	if written := a.cfg.ChunkStore.WriteDedupeCacheConfig; written.Redis.Endpoint != "" || written.EmbeddedCache.Enabled {
 		storeDeps.Written = objectCache{a.caches.written}
@@ -87,5 +88,13 @@ func (a *App) tsdbConfig() shipper.CacheConfig {
 	c, s := shipper.DefaultCacheConfig, a.cfg.Storage.TSDBShipper
 	c.CacheLocation, c.CacheTTL, c.ResyncInterval = s.CacheLocation, s.CacheTTL, s.ResyncInterval
 	c.QueryReadyDays, c.CacheBytes = s.QueryReadyNumDays, int64(a.cfg.Logstore.IndexCacheSize)
+	return c
+}
+
+// sidecarConfig says logstore.sidecar in the store's words.
+func sidecarConfig(cfg *config.Config) store.SidecarConfig {
+	c, s := store.DefaultSidecarConfig, cfg.Logstore.Sidecar
+	c.Enabled, c.FilterBits = s.Enabled, s.FilterBits
+	c.MinChunk, c.CacheBytes = s.MinChunkSize, int64(s.CacheSize)
 	return c
 }

@@ -69,6 +69,11 @@ type Chunk struct {
 	Version byte
 	// Encoding is the codec of the blocks of a chunk that was opened.
 	Encoding compress.Encoding
+
+	// payloadAt is where the payload begins in the object, 0 in a chunk that was not opened from one, and symbols where its symbols
+	// stand.
+	payloadAt int
+	symbols   Extent
 }
 
 // Block is a run of entries that is decompressed as a whole.

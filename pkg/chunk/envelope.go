@@ -37,9 +37,12 @@ func Open(data []byte) (*Chunk, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := len(data) - len(payload)
+	symbols := l.symbolsAt
+	symbols.Offset += at
 	return &Chunk{
 		Labels: h.Labels, Blocks: blocks, Tenant: h.Tenant, Fingerprint: h.Fingerprint, From: h.From, Through: h.Through,
-		Version: l.version, Encoding: l.enc,
+		Version: l.version, Encoding: l.enc, payloadAt: at, symbols: symbols,
 	}, nil
 }
 

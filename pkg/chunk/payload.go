@@ -24,6 +24,8 @@ type layout struct {
 	metas    []byte
 	metasSum uint32
 	symbols  *Symbols
+	// symbolsAt is where the symbols stand, with their checksum; empty if there are none.
+	symbolsAt Extent
 }
 
 // readPayload decodes a payload of any version. The blocks point into p.
@@ -104,6 +106,7 @@ func (l *layout) readSections(p []byte) error {
 	// The section's own checksum is only tested when it is decoded, unless it says that there is nothing to decode.
 	if count > 0 {
 		l.symbols = &Symbols{section: symbols, sum: sum, enc: l.enc}
+		l.symbolsAt = Extent{int(binary.BigEndian.Uint64(foot[8:])), len(symbols) + 4}
 		return nil
 	}
 	if crc32.Checksum(symbols, castagnoli) != sum {

@@ -113,7 +113,7 @@ func Default() Config {
 			InstanceInterfaceNames: []string{"eth0", "docker0"},
 		},
 		Memberlist:    defaultMemberlist(),
-		Logstore:      Logstore{Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute},
+		Logstore:      defaultLogstore(),
 		RuntimeConfig: RuntimeFile{Period: 10 * time.Second},
 		TenantLimitsPublish: []string{
 			"discover_log_levels", "discover_service_name", "log_level_fields", "max_entries_limit_per_query", "max_line_size_truncate",

@@ -17,6 +17,7 @@ type Logstore struct {
 	// ForgetAfter is how long a member of the ring may be dead before the others forget it; 0: five times the ring's
 	// heartbeat_timeout.
 	ForgetAfter time.Duration `loki:"forget_after"`
+	Sidecar     Sidecar       `loki:"sidecar"`
 }
 
 // LogstoreRuler is `logstore.ruler`.
@@ -27,4 +28,22 @@ type LogstoreRuler struct {
 	AlertmanagerHeaders map[string]string `loki:"alertmanager_headers,secret"`
 	// Concurrency is how many rule groups are evaluated at a time.
 	Concurrency int `loki:"concurrency"`
+}
+
+// Sidecar is about the companion objects of chunks, by which queries know what they need not read.
+type Sidecar struct {
+	Enabled bool `loki:"enabled"`
+	// FilterBits is the size of the filters over the lines, in bits for each key; 0: none.
+	FilterBits float64 `loki:"filter_bits"`
+	// MinChunkSize is the size of a chunk below which it has no sidecar.
+	MinChunkSize int `loki:"min_chunk_size,bytes"`
+	// CacheSize is how much memory sidecars that were read may take.
+	CacheSize int `loki:"cache_size,bytes"`
+}
+
+func defaultLogstore() Logstore {
+	return Logstore{
+		Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute,
+		Sidecar: Sidecar{Enabled: true, FilterBits: 6, MinChunkSize: 16 << 10, CacheSize: 64 << 20},
+	}
 }

@@ -171,7 +171,7 @@ func (i *Ingester) runFlusher(ctx context.Context) {
 // storeObject writes the piece as a chunk object.
 func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s := p.stream
-	c, err := i.assemble(p)
+	c, _, err := i.assemble(p)
 	if err != nil {
 		return err
 	}
@@ -190,6 +190,7 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 		return err
 	}
 	i.metrics.stored(c, len(data), time.Since(begin))
+	i.storeSidecar(ctx, p, ref, data)
 	return nil
 }
 

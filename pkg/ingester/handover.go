@@ -78,7 +78,7 @@ func (i *Ingester) unflushed(shard int) []*piece {
 
 // handOverPiece sends the entries of a piece.
 func (i *Ingester) handOverPiece(ctx context.Context, p *piece) error {
-	c, err := i.assemble(p)
+	c, _, err := i.assemble(p)
 	if err != nil {
 		return err
 	}

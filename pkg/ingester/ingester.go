@@ -14,9 +14,11 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/changes"
+	"logstore/pkg/chunk"
 	"logstore/pkg/limits"
 	"logstore/pkg/model"
 	"logstore/pkg/schema"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/wal"
 	"logstore/pkg/wire"
 )
@@ -29,10 +31,20 @@ type Store interface {
 	PutIndex(ctx context.Context, entries []schema.IndexEntry) error
 }
 
+// Sidecars describe chunks for queries (package sidecar).
+type Sidecars interface {
+	// DescribeBlock describes a block that was loaded and walked; size is its compressed size.
+	DescribeBlock(b *chunk.Batch, size int) sidecar.Block
+	// StoreSidecar stores the sidecar of a chunk object. known returns blocks that were described before.
+	StoreSidecar(ctx context.Context, ref model.ChunkRef, object []byte, known func(*chunk.Block) (sidecar.Block, bool)) error
+}
+
 // Deps are what an ingester needs of others.
 type Deps struct {
-	Store  Store
-	Limits *limits.Overrides
+	Store Store
+	// Sidecars may be nil.
+	Sidecars Sidecars
+	Limits   *limits.Overrides
 	// Periods decide about the version of chunks.
 	Periods schema.Periods
 	// LocalStreams turns a tenant's limit of streams in the whole cluster into that of this member. nil: they are the same.
@@ -80,6 +92,7 @@ var (
 type Ingester struct {
 	cfg      Config
 	store    Store
+	asides   Sidecars
 	limits   *limits.Overrides
 	periods  schema.Periods
 	local    func(int) int
@@ -129,7 +142,8 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 		return nil, fmt.Errorf("cannot configure the ingester: %w", err)
 	}
 	i := &Ingester{
-		cfg: cfg.withDefaults(), store: deps.Store, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams, changes: deps.Changes, handOver: deps.HandOver,
+		cfg: cfg.withDefaults(), store: deps.Store, asides: deps.Sidecars, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams,
+		changes: deps.Changes, handOver: deps.HandOver,
 		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
 		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
 	}

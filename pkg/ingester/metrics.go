@@ -19,6 +19,7 @@ type metrics struct {
 	streamsCreated, streamsRemoved, chunksCreated           prometheus.Counter
 	entriesAppended, bytesAppended, memoryRefused           prometheus.Counter
 	lostRuns, earlySeals, flushFailures, handedOver         prometheus.Counter
+	sidecarFailures                                         prometheus.Counter
 	pages, pageBytes, fragments                             prometheus.Counter
 	chunksFlushed                                           *prometheus.CounterVec
 	chunkEntries, chunkSize, chunkCompression, flushSeconds prometheus.Histogram
@@ -91,6 +92,7 @@ func (m *metrics) ofFlushes(c *collectors) {
 	m.chunksFlushed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "loki_ingester_chunks_flushed_total",
 		Help: "Chunks stored and indexed, by the reason for which they were closed."}, []string{"reason"})
 	*c = append(*c, m.chunksFlushed)
+	m.sidecarFailures = c.count("logstore_ingester_sidecar_failures_total", "Sidecars of chunks that could not be stored.")
 	m.flushFailures = c.count("loki_ingester_chunks_flush_failures_total", "Attempts to store or index a chunk that failed.")
 	m.chunkEntries = c.histogram("loki_ingester_chunk_entries", "Entries of stored chunks.", prometheus.ExponentialBuckets(200, 2, 9))
 	m.chunkSize = c.histogram("loki_ingester_chunk_size_bytes", "Sizes of stored chunk objects.", prometheus.ExponentialBuckets(20000, 2, 10))

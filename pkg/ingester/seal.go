@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/sidecar"
 )
 
 // sealJob is a block that waits for compression.
@@ -107,6 +108,10 @@ func (i *Ingester) runSealer() {
 
 func (i *Ingester) seal(j sealJob) {
 	sealed, err := chunk.Seal(j.raw, i.cfg.Encoding)
+	var aside sidecar.Block
+	if err == nil {
+		aside = i.describe(&j.raw, &sealed)
+	}
 	s := j.p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,6 +123,7 @@ func (i *Ingester) seal(j sealJob) {
 	} else {
 		j.p.b.Replace(j.index, sealed)
 		j.p.sealed += sealed.Bytes()
+		j.p.setAsideLocked(j.index, aside)
 		i.metrics.blockRatio(j.raw.Bytes(), sealed.Bytes())
 	}
 	i.accountLocked(j.p)
@@ -191,7 +197,7 @@ func (i *Ingester) accountLocked(p *piece) {
 			}
 		}
 		if p.b != nil {
-			memory += int64(p.b.Memory())
+			memory += int64(p.b.Memory() + p.asideBytes + asideMemory*cap(p.asides))
 			head += int64(p.b.HeadSize())
 		}
 	}
@@ -200,8 +206,9 @@ func (i *Ingester) accountLocked(p *piece) {
 	p.memory, p.head = memory, head
 }
 
-// About what a piece with its stream, and a fragment, take beside their bytes.
+// About what a piece with its stream, a fragment, and a block's description take beside their bytes.
 const (
 	pieceMemory    = 1000
 	fragmentMemory = 40
+	asideMemory    = 112
 )

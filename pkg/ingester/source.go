@@ -38,7 +38,8 @@ func (v *pieceView) Open(ctx context.Context) (*chunk.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return v.i.assemble(v.p)
+	c, _, err := v.i.assemble(v.p)
+	return c, err
 }
 
 // find returns the streams of the context's tenant that the selection asks for, without regard to time.

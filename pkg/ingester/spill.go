@@ -7,6 +7,7 @@ import (
 
 	"logstore/pkg/chunk"
 	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/wal"
 )
 
@@ -176,26 +177,28 @@ type pieceContent struct {
 	fragments       []fragment
 	spilling, small []byte
 	blocks          []chunk.Block
+	// asides describe the first of the blocks.
+	asides []sidecar.Block
 }
 
 func (p *piece) contentLocked() pieceContent {
 	p.smallShared, p.spillingShared = true, true
-	c := pieceContent{fragments: p.fragments, spilling: p.spilling, small: p.small}
+	c := pieceContent{fragments: p.fragments, spilling: p.spilling, small: p.small, asides: p.asides}
 	if p.b != nil {
 		c.blocks = p.b.Chunk().Blocks
 	}
 	return c
 }
 
-// assemble makes a chunk of all that a piece holds. Tenant, labels and fingerprint are set.
-func (i *Ingester) assemble(p *piece) (*chunk.Chunk, error) {
+// assemble makes a chunk of all that a piece holds, and returns what is known of its first blocks. Tenant and labels are set.
+func (i *Ingester) assemble(p *piece) (*chunk.Chunk, []sidecar.Block, error) {
 	s := p.stream
 	s.mu.Lock()
 	content := p.contentLocked()
 	s.mu.Unlock()
 	out := &chunk.Chunk{Labels: s.labels, Tenant: s.tenant.name, Blocks: content.blocks}
 	if len(content.fragments) == 0 && len(content.spilling) == 0 && len(content.small) == 0 {
-		return out, nil
+		return out, content.asides, nil
 	}
 	b := chunk.NewBuilder(p.version)
 	rich := p.version >= chunk.Version4
@@ -210,21 +213,22 @@ func (i *Ingester) assemble(p *piece) (*chunk.Chunk, error) {
 	for _, f := range content.fragments {
 		data, err := i.pages.get(f.page)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if int(f.hi) > len(data) || f.lo > f.hi {
-			return nil, fmt.Errorf("cannot read a page: %w", errRecord)
+			return nil, nil, fmt.Errorf("cannot read a page: %w", errRecord)
 		}
 		if err := add(data[f.lo:f.hi]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if err := add(content.spilling); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := add(content.small); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out.Blocks = append(b.Chunk().Blocks, content.blocks...)
-	return out, nil
+	old := b.Chunk().Blocks
+	out.Blocks = append(old, content.blocks...)
+	return out, append(make([]sidecar.Block, len(old), len(out.Blocks)), content.asides...), nil
 }

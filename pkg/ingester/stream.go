@@ -10,6 +10,7 @@ import (
 	"logstore/pkg/chunk"
 	"logstore/pkg/limits"
 	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/wire"
 )
 
@@ -78,6 +79,9 @@ type piece struct {
 	// sealing is the number of blocks that are with the workers, rawBytes their size. sealed is the compressed size of
 	// the others.
 	sealing, rawBytes, sealed int
+	// asides describe the builder's closed blocks, by their numbers, as far as they are sealed; asideBytes is their size.
+	asides     []sidecar.Block
+	asideBytes int
 	// rich tells that the live block has the layout with metadata.
 	rich bool
 	// memory and head are what the ingester's sums hold of the piece.

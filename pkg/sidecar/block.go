@@ -14,8 +14,10 @@ import (
 type Block struct {
 	// MinTime and MaxTime are the first and the last timestamp in nanoseconds.
 	MinTime, MaxTime int64
-	// Entries is the number of entries, each of them different from all others of the block.
+	// Entries is the number of entries.
 	Entries int
+	// Unique says that they are different from each other. Only then are there columns.
+	Unique bool
 	// LineBytes and MetaBytes are the lengths of all lines, and of all names and values of metadata.
 	LineBytes, MetaBytes int64
 
@@ -31,8 +33,10 @@ type Options struct {
 	MaxBytes int
 }
 
-// Input is a block of a chunk in the order of time, equal entries left out. Build keeps nothing of it.
+// Input is a block of a chunk in the order of time. Build keeps nothing of it.
 type Input struct {
+	// Repeats says that some entries are equal.
+	Repeats bool
 	// Buf holds the lines, which are Buf[Start[i]:End[i]].
 	Buf        []byte
 	Ts         []int64
@@ -59,7 +63,7 @@ func Build(in Input, opts Options) Block {
 	}
 	bd := builders.Get().(*builder)
 	defer builders.Put(bd)
-	b := Block{MinTime: in.Ts[0], MaxTime: in.Ts[len(in.Ts)-1], Entries: len(in.Ts)}
+	b := Block{MinTime: in.Ts[0], MaxTime: in.Ts[len(in.Ts)-1], Entries: len(in.Ts), Unique: !in.Repeats}
 	for i := range in.Start {
 		b.LineBytes += int64(in.End[i] - in.Start[i])
 	}
@@ -68,7 +72,9 @@ func Build(in Input, opts Options) Block {
 	if in.Metadata != nil {
 		b.MetaBytes = bd.metadata(in)
 	}
-	b.columns = bd.columns(in, opts.MaxBytes)
+	if b.Unique {
+		b.columns = bd.columns(in, opts.MaxBytes)
+	}
 	if opts.BitsPerKey <= 0 {
 		return b
 	}
@@ -266,6 +272,19 @@ func (b *Block) Times(t *Times) bool {
 }
 
 var scratchNumbers = sync.Pool{New: func() any { return new([]uint64) }}
+
+// HasLengths reports whether the block has the lengths of its lines as a column.
+func (b *Block) HasLengths() bool {
+	if len(b.columns) == 0 {
+		return false
+	}
+	_, rest, ok := cutSection(b.columns[1:])
+	if !ok {
+		return false
+	}
+	section, _, ok := cutSection(rest)
+	return ok && len(section) > 0
+}
 
 // Lengths appends the lengths of the lines to dst. It reports false for a block without them, or with bad ones.
 func (b *Block) Lengths(dst []uint64) ([]uint64, bool) {

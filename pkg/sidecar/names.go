@@ -128,6 +128,26 @@ func (b *Block) Columns(want func(name string) bool) (columns []Column, complete
 	return columns, len(rest) == 0
 }
 
+// HasColumns reports whether the metadata of the names that want accepts is stored as columns; see Columns.
+func (b *Block) HasColumns(want func(name string) bool) bool {
+	rest, ok := b.nameSection()
+	count, n := binary.Uvarint(rest)
+	if !ok || n <= 0 || count > uint64(len(rest)) {
+		return false
+	}
+	rest = rest[n:]
+	for range count {
+		var name, section []byte
+		if name, rest, ok = cutSection(rest); ok {
+			section, rest, ok = cutSection(rest)
+		}
+		if !ok || len(section) == 0 && (want == nil || want(string(name))) {
+			return false
+		}
+	}
+	return true
+}
+
 // nameSection is what stands behind times and lengths.
 func (b *Block) nameSection() ([]byte, bool) {
 	if len(b.columns) == 0 {

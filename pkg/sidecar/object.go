@@ -22,9 +22,11 @@ const (
 	// frontSize is what stands before the directory: magic, version, length of the directory.
 	frontSize = 4 + 1 + 4
 	// rowSize is the least size of a block's row.
-	rowSize = 8 + 3*4
+	rowSize = 11 + 3*4
 	// maxEntries is the most entries of a block that are believed; it is that of package chunk.
 	maxEntries = 256 << 20
+	// flagUnique is that of a row.
+	flagUnique = 1 << 0
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -83,7 +85,11 @@ func (o *Object) Append(dst []byte) []byte {
 }
 
 func appendRow(dst []byte, p *Place, b *Block) []byte {
-	dst = binary.AppendVarint(dst, b.MinTime)
+	flags := byte(0)
+	if b.Unique {
+		flags |= flagUnique
+	}
+	dst = binary.AppendVarint(append(dst, flags), b.MinTime)
 	dst = binary.AppendUvarint(dst, uint64(b.MaxTime-b.MinTime))
 	for _, n := range []int{b.Entries, int(b.LineBytes), int(b.MetaBytes), p.Offset, p.Length, p.Size} {
 		dst = binary.AppendUvarint(dst, uint64(n))
@@ -265,6 +271,8 @@ func (r *reader) rows(o *Object) []rowSums {
 	sums := make([]rowSums, count)
 	for i := range sums {
 		p, b := &o.Places[i], &o.Blocks[i]
+		flags := r.bytes(1)[0]
+		b.Unique = flags&flagUnique != 0
 		b.MinTime = r.varint()
 		span := r.uvarint()
 		b.MaxTime = b.MinTime + int64(span)
@@ -276,7 +284,7 @@ func (r *reader) rows(o *Object) []rowSums {
 		sums[i].columnsSum = binary.BigEndian.Uint32(r.bytes(4))
 		sums[i].filter = r.size(math.MaxInt32)
 		sums[i].filterSum = binary.BigEndian.Uint32(r.bytes(4))
-		if b.MaxTime < b.MinTime || p.Offset+p.Length > o.Size {
+		if flags > flagUnique || b.MaxTime < b.MinTime || p.Offset+p.Length > o.Size {
 			r.bad = true
 		}
 	}

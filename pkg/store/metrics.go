@@ -14,6 +14,11 @@ type metrics struct {
 	corrupt        prometheus.Counter
 	corruptCached  prometheus.Counter
 	duplicates     prometheus.Counter
+	sidecarsStored prometheus.Counter
+	sidecarBytes   prometheus.Counter
+	sidecarsRead   *prometheus.CounterVec
+	blocksFetched  prometheus.Counter
+	rangesFailed   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -31,10 +36,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "loki_chunk_store_chunks_per_query", Help: "Chunks that a selection found.",
 			Buckets: prometheus.ExponentialBuckets(10, 8, 7),
 		}),
-		fetched:       vec("loki_chunk_store_fetched_chunks_total", "Chunks opened for queries, by where they came from.", "from"),
-		fetchedBytes:  counter("loki_chunk_store_fetched_chunk_bytes_total", "Bytes of chunks fetched from the bucket."),
-		corrupt:       counter("logstore_store_corrupt_chunks_total", "Chunks in the bucket that could not be read."),
-		duplicates:    counter("logstore_store_duplicate_chunks_total", "Chunks that were not written because a replica had written the same."),
-		corruptCached: counter("logstore_store_corrupt_cached_chunks_total", "Cached chunks that were not what their key says."),
+		fetched:        vec("loki_chunk_store_fetched_chunks_total", "Chunks opened for queries, by where they came from.", "from"),
+		fetchedBytes:   counter("loki_chunk_store_fetched_chunk_bytes_total", "Bytes of chunks fetched from the bucket."),
+		corrupt:        counter("logstore_store_corrupt_chunks_total", "Chunks in the bucket that could not be read."),
+		sidecarsStored: counter("logstore_store_sidecars_stored_total", "Sidecars of chunks written to the bucket."),
+		sidecarBytes:   counter("logstore_store_sidecar_stored_bytes_total", "Bytes of sidecars written to the bucket."),
+		sidecarsRead:   vec("logstore_store_sidecars_read_total", "Sidecars that queries asked the bucket for, by what came of it: failed ones were corrupt, foreign or could not be read.", "result"),
+		blocksFetched:  counter("logstore_store_fetched_blocks_total", "Blocks read from the bucket without the rest of their chunk."),
+		rangesFailed:   counter("logstore_store_failed_ranges_total", "Reads of single blocks that failed, so that the whole chunk was read."),
+		duplicates:     counter("logstore_store_duplicate_chunks_total", "Chunks that were not written because a replica had written the same."),
+		corruptCached:  counter("logstore_store_corrupt_cached_chunks_total", "Cached chunks that were not what their key says."),
 	}
 }

@@ -91,19 +91,22 @@ type Deps struct {
 	// SkipWriteBackOlderThan keeps chunks that are older out of the cache when queries fetch them; zero keeps none out.
 	SkipWriteBackOlderThan time.Duration
 	// Written remembers which objects were written by whatever replica, so that an identical one is not written again; it may be nil.
-	Written    Cache
+	Written Cache
+	// Sidecars says how chunks are described.
+	Sidecars   SidecarConfig
 	Registerer prometheus.Registerer
 }
 
 // Store finds, fetches and stores chunks. It is safe for concurrent use.
 type Store struct {
-	periods schema.Periods
-	stores  []ObjectStore
-	indexes map[string]Index
-	cache   Cache
-	skipOld time.Duration
-	written Cache
-	metrics *metrics
+	periods  schema.Periods
+	stores   []ObjectStore
+	indexes  map[string]Index
+	cache    Cache
+	skipOld  time.Duration
+	written  Cache
+	sidecars *sidecars
+	metrics  *metrics
 }
 
 var _ logql.Source = (*Store)(nil)
@@ -113,7 +116,13 @@ func New(deps Deps) (*Store, error) {
 	if err := deps.Periods.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, skipOld: deps.SkipWriteBackOlderThan, written: deps.Written, metrics: newMetrics(deps.Registerer)}
+	if err := deps.Sidecars.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, skipOld: deps.SkipWriteBackOlderThan, written: deps.Written,
+		sidecars: newSidecars(deps.Sidecars), metrics: newMetrics(deps.Registerer),
+	}
 	for i, p := range deps.Periods {
 		o, ok := deps.Stores[p.ObjectStore]
 		if !ok || o.Bucket == nil {

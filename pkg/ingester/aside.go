@@ -1,0 +1,125 @@
+package ingester
+
+import (
+	"context"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
+	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
+)
+
+// describe makes the description of a block that was just sealed, while its text is at hand. It knows nothing if that fails.
+func (i *Ingester) describe(raw, sealed *chunk.Block) sidecar.Block {
+	if i.asides == nil {
+		return sidecar.Block{}
+	}
+	source := raw
+	if raw.Entries != sealed.Entries {
+		source = sealed // entries that were there twice are gone
+	}
+	b := chunk.GetBatch()
+	defer chunk.PutBatch(b)
+	if err := b.Load(source); err != nil {
+		return sidecar.Block{}
+	}
+	if err := b.Walk(); err != nil {
+		return sidecar.Block{}
+	}
+	return i.asides.DescribeBlock(b, sealed.Bytes())
+}
+
+// setAsideLocked keeps the description of a closed block of the builder.
+func (p *piece) setAsideLocked(index int, aside sidecar.Block) {
+	if aside.Entries == 0 {
+		return
+	}
+	// Readers hold the slice as it was.
+	grown := make([]sidecar.Block, max(index+1, len(p.asides)))
+	copy(grown, p.asides)
+	p.asides = grown
+	p.asides[index] = aside
+	p.asideBytes += aside.Bytes()
+}
+
+// storeSidecar stores what is known of a chunk's blocks beside it. Nothing depends on it: queries read the chunk instead.
+func (i *Ingester) storeSidecar(ctx context.Context, p *piece, ref model.ChunkRef, object []byte) {
+	if i.asides == nil {
+		return
+	}
+	known := p.knownBlocks()
+	err := i.asides.StoreSidecar(ctx, ref, object, func(b *chunk.Block) (sidecar.Block, bool) {
+		aside, ok := known[blockID{b.Sum(), b.Bytes(), b.Entries, b.MinTime, b.MaxTime}]
+		return aside, ok
+	})
+	if err != nil && ctx.Err() == nil {
+		i.metrics.sidecarFailures.Inc()
+		i.log.Warn("cannot store the sidecar of a chunk; queries do without", "stream", p.stream.labels.String(), "tenant", p.stream.tenant.name, "err", err)
+	}
+}
+
+// blockID tells the sealed blocks of a piece apart.
+type blockID struct {
+	sum              uint32
+	bytes, entries   int
+	minTime, maxTime int64
+}
+
+// knownBlocks returns the descriptions of the piece's sealed blocks.
+func (p *piece) knownBlocks() map[blockID]sidecar.Block {
+	p.stream.mu.Lock()
+	asides := p.asides
+	var blocks []chunk.Block
+	if p.b != nil {
+		blocks = p.b.Chunk().Blocks
+	}
+	p.stream.mu.Unlock()
+	known := make(map[blockID]sidecar.Block, len(asides))
+	for k := range asides {
+		if b := &blocks[k]; asides[k].Entries > 0 && b.Compressed() {
+			known[blockID{b.Sum(), b.Bytes(), b.Entries, b.MinTime, b.MaxTime}] = asides[k]
+		}
+	}
+	return known
+}
+
+var _ logql.Outliner = (*pieceView)(nil)
+
+// memoryOutline is a piece as it was at a moment.
+type memoryOutline struct {
+	chunk  *chunk.Chunk
+	blocks []sidecar.Block
+}
+
+// Outline implements logql.Outliner. Blocks that are not sealed are shown by their bounds.
+func (v *pieceView) Outline(ctx context.Context, _ bool) (logql.Outline, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, asides, err := v.i.assemble(v.p)
+	if err != nil || len(asides) == 0 {
+		return nil, err
+	}
+	o := &memoryOutline{chunk: c, blocks: make([]sidecar.Block, len(c.Blocks))}
+	for k := range c.Blocks {
+		if b := &c.Blocks[k]; k < len(asides) && asides[k].Entries > 0 && b.Compressed() {
+			o.blocks[k] = asides[k]
+		} else {
+			o.blocks[k] = sidecar.Block{MinTime: b.MinTime, MaxTime: b.MaxTime, Entries: b.Entries}
+		}
+	}
+	return o, nil
+}
+
+// Blocks implements logql.Outline.
+func (o *memoryOutline) Blocks() []sidecar.Block { return o.blocks }
+
+// Read implements logql.Outline.
+func (o *memoryOutline) Read(_ context.Context, blocks []int) (*chunk.Chunk, error) {
+	out := *o.chunk
+	out.Blocks = make([]chunk.Block, len(blocks))
+	for k, i := range blocks {
+		out.Blocks[k] = o.chunk.Blocks[i]
+	}
+	return &out, nil
+}

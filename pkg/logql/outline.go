@@ -1,0 +1,35 @@
+package logql
+
+import (
+	"context"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/sidecar"
+)
+
+// Outliner is a Piece that may know something of its blocks before they are read. What wraps a piece to change its entries must not be
+// one.
+type Outliner interface {
+	Piece
+	// Outline returns what is known, or nil if nothing is. With filters it has the blocks' filters if there are any, without them it
+	// may lack them. Like Open it may fetch.
+	Outline(ctx context.Context, filters bool) (Outline, error)
+}
+
+// Outline shows the blocks of a piece as they were when it was asked for, and reads some of them. It is safe for concurrent use.
+type Outline interface {
+	// Blocks has one element for each block, in no particular order. They belong to the outline. Blocks of which only the bounds are
+	// known are among them.
+	Blocks() []sidecar.Block
+	// Read returns a chunk of the blocks with the given numbers, ascending, in that order.
+	Read(ctx context.Context, blocks []int) (*chunk.Chunk, error)
+}
+
+// Describe makes the description of a block that was loaded and walked.
+func Describe(b *chunk.Batch, opts sidecar.Options) sidecar.Block {
+	in := sidecar.Input{Repeats: b.Repeats(), Buf: b.Buf, Ts: b.Ts, Start: b.Start, End: b.End}
+	if b.Meta != nil {
+		in.Metadata = b.Metadata
+	}
+	return sidecar.Build(in, opts)
+}

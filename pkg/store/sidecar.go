@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
+	"logstore/pkg/model"
+	"logstore/pkg/objstore"
+	"logstore/pkg/schema"
+	"logstore/pkg/sidecar"
+)
+
+// SidecarConfig says what sidecars hold and how many of them stay in memory.
+type SidecarConfig struct {
+	// Enabled writes sidecars and uses them.
+	Enabled bool
+	// FilterBits is the size of filters in bits for each key; 0 writes none.
+	FilterBits float64
+	// MaxShare bounds a sidecar by the size of its chunk.
+	MaxShare float64
+	// MinChunk is the size of chunks below which they have no sidecar: to read it would cost as much.
+	MinChunk int
+	// CacheBytes is how much memory sidecars that were read may take.
+	CacheBytes int64
+}
+
+// DefaultSidecarConfig writes sidecars of about a tenth of a chunk.
+var DefaultSidecarConfig = SidecarConfig{Enabled: true, FilterBits: 6, MaxShare: 0.12, MinChunk: 16 << 10, CacheBytes: 64 << 20}
+
+// Validate reports the first setting that cannot work.
+func (c SidecarConfig) Validate() error {
+	switch {
+	case c.FilterBits < 0 || c.FilterBits > 32:
+		return fmt.Errorf("sidecar.filter_bits must be from 0 to 32, not %g", c.FilterBits)
+	case c.MaxShare < 0 || c.MaxShare > 1:
+		return fmt.Errorf("sidecar.max_share must be from 0 to 1, not %g", c.MaxShare)
+	case c.MinChunk < 0 || c.CacheBytes < 0:
+		return errors.New("sidecar: sizes must not be negative")
+	}
+	return nil
+}
+
+// rowBytes is about what a block's row and the front take in a sidecar.
+const rowBytes = 56
+
+// DescribeBlock makes the sidecar's part of a block that was loaded and walked, the compressed size of which is given.
+func (c SidecarConfig) DescribeBlock(b *chunk.Batch, size int) sidecar.Block {
+	room := max(0, int(c.MaxShare*float64(size))-rowBytes)
+	return logql.Describe(b, sidecar.Options{BitsPerKey: c.FilterBits, MaxBytes: room})
+}
+
+// Describe makes the sidecar of a chunk object. known, which may be nil, returns blocks that were described before; the others are
+// loaded.
+func (c SidecarConfig) Describe(object []byte, ref model.ChunkRef, known func(*chunk.Block) (sidecar.Block, bool)) (*sidecar.Object, error) {
+	opened, err := chunk.Open(object)
+	if err != nil {
+		return nil, err
+	}
+	outline := opened.Outline()
+	o := &sidecar.Object{
+		Ref: ref, Size: len(object), Version: outline.Version, Encoding: byte(outline.Encoding),
+		SymbolsOffset: outline.Symbols.Offset, SymbolsLength: outline.Symbols.Length,
+		Places: make([]sidecar.Place, len(outline.Blocks)), Blocks: make([]sidecar.Block, len(outline.Blocks)),
+	}
+	b := chunk.GetBatch()
+	defer chunk.PutBatch(b)
+	for i, p := range outline.Blocks {
+		o.Places[i] = sidecar.Place{Offset: p.Offset, Length: p.Length, Sum: p.Sum, Size: p.Size}
+		if known != nil {
+			var ok bool
+			if o.Blocks[i], ok = known(&opened.Blocks[i]); ok {
+				continue
+			}
+		}
+		if err := b.Load(&opened.Blocks[i]); err != nil {
+			return nil, err
+		}
+		if err := b.Walk(); err != nil {
+			return nil, err
+		}
+		o.Blocks[i] = c.DescribeBlock(b, p.Length)
+	}
+	return o, nil
+}
+
+// sidecarKey names the sidecar of a chunk in the bucket. Loki knows nothing below logstore/.
+func sidecarKey(ref model.ChunkRef) string {
+	return fmt.Sprintf("logstore/sidecar/%s/%x/%x-%x-%x", ref.Tenant, ref.Fingerprint, ref.From, ref.Through, ref.Checksum)
+}
+
+// DescribeBlock describes a block by the store's settings; see SidecarConfig.DescribeBlock.
+func (s *Store) DescribeBlock(b *chunk.Batch, size int) sidecar.Block {
+	return s.sidecars.cfg.DescribeBlock(b, size)
+}
+
+// StoreSidecar describes a chunk object that was stored and stores its sidecar, if it is large enough for one. See
+// SidecarConfig.Describe for known.
+func (s *Store) StoreSidecar(ctx context.Context, ref model.ChunkRef, object []byte, known func(*chunk.Block) (sidecar.Block, bool)) error {
+	if !s.sidecars.cfg.Enabled || len(object) < s.sidecars.cfg.MinChunk {
+		return nil
+	}
+	o, err := s.sidecars.cfg.Describe(object, ref, known)
+	if err != nil {
+		return fmt.Errorf("cannot describe chunk %s: %w", schema.ContentKey(ref), err)
+	}
+	return s.PutSidecar(ctx, o)
+}
+
+// PutSidecar stores the sidecar of a chunk.
+func (s *Store) PutSidecar(ctx context.Context, o *sidecar.Object) error {
+	data := o.Append(nil)
+	bucket := s.storeOf(schema.ChunkName{ChunkRef: o.Ref}).Bucket
+	if err := bucket.Put(ctx, sidecarKey(o.Ref), data); err != nil {
+		return fmt.Errorf("cannot write the sidecar of chunk %s: %w", schema.ContentKey(o.Ref), err)
+	}
+	s.metrics.sidecarsStored.Inc()
+	s.metrics.sidecarBytes.Add(float64(len(data)))
+	s.sidecars.put(o.Ref, o, math.MaxInt)
+	return nil
+}
+
+// DeleteSidecar removes the sidecar of a chunk, if there is one.
+func (s *Store) DeleteSidecar(ctx context.Context, ref model.ChunkRef) error {
+	s.sidecars.drop(ref)
+	if err := s.storeOf(schema.ChunkName{ChunkRef: ref}).Bucket.Delete(ctx, sidecarKey(ref)); err != nil {
+		return fmt.Errorf("cannot delete the sidecar of chunk %s: %w", schema.ContentKey(ref), err)
+	}
+	return nil
+}
+
+// BuildSidecar writes the sidecar of a chunk object if it is missing, and reports whether it did. Chunks that are too small for one
+// get none.
+func (s *Store) BuildSidecar(ctx context.Context, ref model.ChunkRef, object func() ([]byte, error)) (bool, error) {
+	if !s.sidecars.cfg.Enabled {
+		return false, nil
+	}
+	bucket := s.storeOf(schema.ChunkName{ChunkRef: ref}).Bucket
+	switch _, err := bucket.Stat(ctx, sidecarKey(ref)); {
+	case err == nil:
+		return false, nil
+	case !errors.Is(err, objstore.ErrNotFound):
+		return false, fmt.Errorf("cannot look for the sidecar of chunk %s: %w", schema.ContentKey(ref), err)
+	}
+	data, err := object()
+	if err != nil || len(data) < s.sidecars.cfg.MinChunk {
+		return false, err
+	}
+	if err := chunk.Verify(data, ref.Checksum); err != nil {
+		return false, err
+	}
+	return true, s.StoreSidecar(ctx, ref, data, nil)
+}
+
+// firstRead is how much of a sidecar is asked for where only its columns are wanted: more than most have.
+const firstRead = 32 << 10
+
+// sidecarOf returns the sidecar of a chunk, nil if there is none that can be used.
+func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bool) (*sidecar.Object, error) {
+	if !s.sidecars.cfg.Enabled {
+		return nil, nil
+	}
+	if o, known := s.sidecars.get(name.ChunkRef, filters); known {
+		return o, nil
+	}
+	if !s.sidecars.worthTrying(name.Tenant) {
+		return nil, nil
+	}
+	o, got, err := s.fetchSidecar(ctx, name, filters)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, objstore.ErrNotFound):
+		s.metrics.sidecarsRead.WithLabelValues("missing").Inc()
+	case err != nil:
+		// A query does without.
+		s.metrics.sidecarsRead.WithLabelValues("failed").Inc()
+	default:
+		s.metrics.sidecarsRead.WithLabelValues("read").Inc()
+	}
+	s.sidecars.tried(name.Tenant, o != nil)
+	s.sidecars.put(name.ChunkRef, o, got)
+	return o, nil
+}
+
+// fetchSidecar reads a sidecar, without its filters if they are not wanted and not small. got is how much of it was read.
+func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters bool) (o *sidecar.Object, got int, err error) {
+	bucket, key := s.storeOf(name).Bucket, sidecarKey(name.ChunkRef)
+	if filters {
+		data, err := bucket.Get(ctx, key)
+		if err != nil {
+			return nil, 0, err
+		}
+		o, _, err = sidecar.Open(data, name.ChunkRef)
+		return o, math.MaxInt, err
+	}
+	want := firstRead
+	for {
+		data, err := bucket.GetRange(ctx, key, 0, int64(want))
+		if err != nil {
+			return nil, 0, err
+		}
+		all := len(data) < want
+		o, layout, err := sidecar.Open(data, name.ChunkRef)
+		var short *sidecar.ShortError
+		switch {
+		case errors.As(err, &short) && !all && short.Need > want:
+			want = short.Need + firstRead
+		case err != nil:
+			return nil, 0, err
+		case layout.Columns > len(data) && !all && layout.Columns > want:
+			want = layout.Columns
+		case layout.Filters <= len(data):
+			return o, math.MaxInt, nil
+		default:
+			return o, len(data), nil
+		}
+	}
+}
+
+var _ logql.Outliner = (*piece)(nil)
+
+// Outline implements logql.Outliner by the chunk's sidecar.
+func (p *piece) Outline(ctx context.Context, filters bool) (logql.Outline, error) {
+	o, err := p.store.sidecarOf(ctx, p.name, filters)
+	if o == nil || err != nil {
+		return nil, err
+	}
+	return &outline{piece: p, object: o}, nil
+}
+
+// negativeFor is how long a missing sidecar is not asked for again.
+const negativeFor = 5 * time.Minute

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"container/list"
+	"math"
+	"sync"
+	"time"
+
+	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
+)
+
+// sidecars keeps the sidecars that were read last, and remembers which chunks have none.
+type sidecars struct {
+	cfg SidecarConfig
+	now func() time.Time
+
+	mu    sync.Mutex
+	bytes int64
+	byRef map[model.ChunkRef]*list.Element
+	// order has the one used last in front.
+	order list.List
+	odds  map[string]*odds
+}
+
+// cachedSidecar is nil for a chunk without.
+type cachedSidecar struct {
+	ref    model.ChunkRef
+	object *sidecar.Object
+	// got is how much of it was read, math.MaxInt if all.
+	got   int
+	bytes int64
+	at    time.Time
+}
+
+// odds count the tries to read sidecars of a tenant.
+type odds struct{ tries, hits, skipped int }
+
+const (
+	// oddsWindow is the number of tries after which the counts are halved.
+	oddsWindow = 64
+	// probeEvery is how often a sidecar is tried for where hardly any were found.
+	probeEvery = 16
+	// slotBytes is about what an entry takes beside its sidecar, rowMemory what a row does.
+	slotBytes = 300
+	rowMemory = 160
+)
+
+func newSidecars(cfg SidecarConfig) *sidecars {
+	return &sidecars{cfg: cfg, now: time.Now, byRef: map[model.ChunkRef]*list.Element{}, odds: map[string]*odds{}}
+}
+
+// get returns the sidecar of a chunk if it was read, with filters if they are wanted. A known nil means that there is none.
+func (c *sidecars) get(ref model.ChunkRef, filters bool) (o *sidecar.Object, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byRef[ref]
+	if e == nil {
+		return nil, false
+	}
+	s := e.Value.(*cachedSidecar)
+	if s.object == nil && c.now().Sub(s.at) > negativeFor || filters && s.object != nil && s.got < math.MaxInt {
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return s.object, true
+}
+
+func (c *sidecars) put(ref model.ChunkRef, o *sidecar.Object, got int) {
+	s := &cachedSidecar{ref: ref, object: o, got: got, bytes: slotBytes, at: c.now()}
+	if o != nil {
+		s.bytes += int64(rowMemory * len(o.Blocks))
+		for i := range o.Blocks {
+			s.bytes += int64(o.Blocks[i].Bytes())
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(ref)
+	c.byRef[ref] = c.order.PushFront(s)
+	c.bytes += s.bytes
+	for c.bytes > c.cfg.CacheBytes && c.order.Len() > 0 {
+		c.dropLocked(c.order.Back().Value.(*cachedSidecar).ref)
+	}
+}
+
+func (c *sidecars) drop(ref model.ChunkRef) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(ref)
+}
+
+func (c *sidecars) dropLocked(ref model.ChunkRef) {
+	if e := c.byRef[ref]; e != nil {
+		c.bytes -= e.Value.(*cachedSidecar).bytes
+		c.order.Remove(e)
+		delete(c.byRef, ref)
+	}
+}
+
+// worthTrying is false for most chunks of a tenant hardly any of whose chunks have sidecars: those of small streams, or of a bucket
+// that others write.
+func (c *sidecars) worthTrying(tenant string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.odds[tenant]
+	if o == nil || o.tries < oddsWindow/4 || 10*o.hits >= o.tries {
+		return true
+	}
+	o.skipped++
+	return o.skipped%probeEvery == 0
+}
+
+func (c *sidecars) tried(tenant string, hit bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.odds[tenant]
+	if o == nil {
+		o = &odds{}
+		c.odds[tenant] = o
+	}
+	o.tries++
+	if hit {
+		o.hits++
+	}
+	if o.tries >= oddsWindow {
+		o.tries, o.hits = o.tries/2, o.hits/2
+	}
+}
