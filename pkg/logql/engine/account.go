@@ -26,7 +26,9 @@ type account struct {
 	memory                      atomic.Int64
 	streams, chunks, blocks     atomic.Int64
 	bytes, lines, passed, pairs atomic.Int64
-	returned                    int64
+	// skipped blocks were ruled out, described ones answered, without being read.
+	skipped, described atomic.Int64
+	returned           int64
 }
 
 // load decompresses the block into the batch and counts its bytes.
@@ -92,6 +94,7 @@ func (a *account) stats(started time.Time) Stats {
 		Streams: a.streams.Load(), ChunksOpened: a.chunks.Load(), BlocksDecompressed: a.blocks.Load(),
 		BytesProcessed: a.bytes.Load(), LinesProcessed: a.lines.Load(),
 		PostFilterLines: a.passed.Load(), MetadataBytesProcessed: a.pairs.Load(),
+		BlocksSkipped: a.skipped.Load(), BlocksDescribed: a.described.Load(),
 		EntriesReturned: a.returned, ExecTime: time.Since(started),
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"logstore/pkg/logql/engine/enginetest"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
 )
 
 const testdata = "../../../integration/testdata/conformance/"
@@ -281,6 +282,10 @@ func TestConformance(t *testing.T) {
 		"usual":      {Encoding: compress.Snappy},
 		"fine":       {BlockEntries: 7, PieceEntries: 50},
 		"replicated": {BlockEntries: 100, PieceEntries: 300, Replicas: 2, Live: true},
+		"described":  {BlockEntries: 60, PieceEntries: 400, Live: true, Encoding: compress.Snappy, Described: &sidecar.Options{BitsPerKey: 8, MaxBytes: 1 << 20}},
+		"described replicas": {BlockEntries: 30, PieceEntries: 300, Replicas: 2, Encoding: compress.Snappy,
+			Described: &sidecar.Options{BitsPerKey: 12, MaxBytes: 1 << 20}},
+		"sparsely described": {BlockEntries: 9, PieceEntries: 100, Described: &sidecar.Options{BitsPerKey: 5, MaxBytes: 300}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

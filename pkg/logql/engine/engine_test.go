@@ -21,6 +21,7 @@ import (
 	"logstore/pkg/logql/engine/enginetest"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -92,11 +93,13 @@ func randomEntries(r *rand.Rand) (entries []model.Entry, streams []labels.Labels
 func layouts(entries []model.Entry, streams []labels.Labels) map[string]*enginetest.Source {
 	sources := map[string]*enginetest.Source{}
 	for name, opts := range map[string]enginetest.Options{
-		"one block": {BlockEntries: 1e6, PieceEntries: 1e6},
-		"fine":      {BlockEntries: 3, PieceEntries: 11},
-		"twice":     {BlockEntries: 50, PieceEntries: 170, Replicas: 2, Encoding: compress.Snappy},
-		"thrice":    {BlockEntries: 7, PieceEntries: 300, Replicas: 3, Live: true},
-		"live":      {BlockEntries: 1e6, PieceEntries: 1e6, Live: true},
+		"one block":       {BlockEntries: 1e6, PieceEntries: 1e6},
+		"fine":            {BlockEntries: 3, PieceEntries: 11},
+		"twice":           {BlockEntries: 50, PieceEntries: 170, Replicas: 2, Encoding: compress.Snappy},
+		"thrice":          {BlockEntries: 7, PieceEntries: 300, Replicas: 3, Live: true},
+		"live":            {BlockEntries: 1e6, PieceEntries: 1e6, Live: true},
+		"described":       {BlockEntries: 40, PieceEntries: 170, Live: true, Described: described},
+		"described twice": {BlockEntries: 50, PieceEntries: 230, Replicas: 2, Described: described},
 	} {
 		sources[name] = enginetest.New(opts)
 		for i, e := range entries {
@@ -114,6 +117,8 @@ func layouts(entries []model.Entry, streams []labels.Labels) map[string]*enginet
 	}
 	return sources
 }
+
+var described = &sidecar.Options{BitsPerKey: 6, MaxBytes: 1 << 20}
 
 func newSeed(t *testing.T) *rand.Rand {
 	seed := uint64(time.Now().UnixNano())

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
 	"logstore/pkg/logql/pipeline"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/model"
@@ -21,6 +22,11 @@ type logItem struct {
 	stream *stream
 	piece  piece
 	block  *chunk.Block // nil for a piece
+	// outline and numbers are set for some blocks of a piece that are to be read together.
+	outline logql.Outline
+	numbers []int
+	// more says that better blocks of the piece are read before these.
+	more bool
 }
 
 // logQueue is a heap of items, the best edge on top.
@@ -72,6 +78,7 @@ type logRun struct {
 type logOutcome struct {
 	item    logItem
 	chunk   *chunk.Chunk
+	outline logql.Outline
 	reader  *logReader
 	entries []entry
 	err     error
@@ -169,8 +176,7 @@ func (r *logRun) dispatch(ctx context.Context) {
 		item := heap.Pop(&r.pieces).(logItem)
 		r.opening = append(r.opening, item.edge)
 		go func() {
-			c, err := item.piece.Open(ctx)
-			r.outcomes <- logOutcome{item: item, chunk: c, err: err}
+			r.outcomes <- r.open(ctx, item)
 		}()
 	}
 	for len(r.idle) > 0 && r.blocks.Len() > 0 && !r.collector.settled(r.edge()) && r.wanted(r.blocks.edge()) {
@@ -194,6 +200,10 @@ const readAhead = 32
 // mayOpen reports whether the next piece should be opened now: not while enough blocks wait, whose bytes are in memory,
 // unless order demands it.
 func (r *logRun) mayOpen() bool {
+	if r.pieces.items[0].more && !r.eager {
+		// Most likely they are not needed.
+		return len(r.reading)+len(r.opening) == 0 && !r.order.better(r.blocks.edge(), r.pieces.edge())
+	}
 	if r.eager {
 		return r.blocks.Len() < readAhead*r.q.workers || !r.wanted(r.blocks.edge())
 	}
@@ -235,7 +245,13 @@ func (r *logRun) take(o logOutcome) error {
 		if o.err != nil {
 			return o.err
 		}
-		r.q.acct.chunks.Add(1)
+		if o.item.outline == nil {
+			r.q.acct.chunks.Add(1)
+		}
+		if o.outline != nil {
+			r.takeOutline(&o)
+			return nil
+		}
 		for i := range o.chunk.Blocks {
 			b := &o.chunk.Blocks[i]
 			edge := r.edgeOf(b.MinTime, b.MaxTime)

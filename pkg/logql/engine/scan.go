@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"logstore/pkg/chunk"
 	"logstore/pkg/model"
 )
 
@@ -16,6 +15,7 @@ type scan struct {
 	q       *query
 	plan    *rangePlan
 	buckets *buckets
+	skip    skipping
 }
 
 // opened is a piece that is being opened.
@@ -24,7 +24,7 @@ type opened struct {
 	// next is the first instant of the stream's next piece; the largest one if there is none.
 	next  int64
 	done  chan struct{}
-	chunk *chunk.Chunk
+	spans []span
 	err   error
 }
 
@@ -34,6 +34,7 @@ const maxBatched = 4096
 // run reads all that the plan needs and returns the series of all workers.
 func (s *scan) run(ctx context.Context) (*seriesSet, error) {
 	first, last := s.buckets.span()
+	s.skip = newSkipping(s.plan, s.buckets)
 	streams, err := s.q.selectStreams(ctx, s.plan.agg.Query.Matchers, model.Interval{Start: first, End: last + 1}, s.buckets.touches)
 	if err != nil {
 		return nil, err
@@ -70,6 +71,7 @@ func (s *scan) run(ctx context.Context) (*seriesSet, error) {
 // open begins to open pieces, stream by stream. The channel's length bounds those that are open and not yet assembled.
 func (s *scan) open(ctx context.Context, g *errgroup.Group, streams []*stream, openings chan<- *opened) error {
 	for _, st := range streams {
+		shared := sharedSpans(st.pieces)
 		for i, p := range st.pieces {
 			o := &opened{stream: st, next: math.MaxInt64, done: make(chan struct{})}
 			if i+1 < len(st.pieces) {
@@ -82,7 +84,7 @@ func (s *scan) open(ctx context.Context, g *errgroup.Group, streams []*stream, o
 			}
 			g.Go(func() error {
 				defer close(o.done)
-				o.chunk, o.err = p.Open(ctx)
+				o.spans, o.err = s.openPiece(ctx, st, p, shared)
 				return o.err
 			})
 		}
@@ -108,8 +110,8 @@ func (s *scan) assemble(ctx context.Context, openings <-chan *opened, tasks chan
 	}
 	emit := func(t task) error {
 		batch = append(batch, t)
-		for _, b := range t.blocks {
-			entries += b.block.Entries
+		for i := range t.blocks {
+			entries += t.blocks[i].entries()
 		}
 		if entries >= maxBatched || len(batch) >= maxBatched/16 {
 			return flush()
@@ -130,7 +132,7 @@ func (s *scan) assemble(ctx context.Context, openings <-chan *opened, tasks chan
 		if a == nil || a.stream != o.stream {
 			a = &assembler{stream: o.stream, low: math.MinInt64}
 		}
-		a.add(o.chunk, s.buckets.touches)
+		a.add(o.spans)
 		if err := a.advance(o.next, emit); err != nil {
 			return err
 		}

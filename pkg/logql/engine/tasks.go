@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"context"
 	"math"
 	"slices"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/logql"
+	"logstore/pkg/sidecar"
 )
 
 // task is a part of a stream that one worker reads: entries with low < ts <= high of the blocks. Tasks of one stream do
@@ -15,10 +18,26 @@ type task struct {
 	low, high int64
 }
 
-// span is a block and its bounds.
+// span is a block and its bounds. A block that is not read is nil; then the description and the place of it are there.
 type span struct {
 	block       *chunk.Block
 	first, last int64
+	aside       *sidecar.Block
+	outline     logql.Outline
+	number      int
+}
+
+// read reads the block if that was not done.
+func (s *span) read(ctx context.Context) error {
+	if s.block != nil {
+		return nil
+	}
+	c, err := s.outline.Read(ctx, []int{s.number})
+	if err != nil {
+		return err
+	}
+	s.block = &c.Blocks[0]
+	return nil
 }
 
 // assembler makes tasks of the blocks of one stream, whose pieces are opened in the order of their first instants.
@@ -34,14 +53,9 @@ type assembler struct {
 // are read twice.
 const maxTogether = 32
 
-// add takes the blocks of an opened piece that keep accepts.
-func (a *assembler) add(c *chunk.Chunk, keep func(first, last int64) bool) {
-	for i := range c.Blocks {
-		b := &c.Blocks[i]
-		if b.Entries > 0 && keep(b.MinTime, b.MaxTime) {
-			a.pending = append(a.pending, span{b, b.MinTime, b.MaxTime})
-		}
-	}
+// add takes the blocks of an opened piece.
+func (a *assembler) add(spans []span) {
+	a.pending = append(a.pending, spans...)
 	slices.SortStableFunc(a.pending, func(x, y span) int { return compareInts(x.first, y.first) })
 }
 

@@ -45,7 +45,7 @@ func assembleAll(t *testing.T, pieces []testPiece) (tasks []task, blocks []*chun
 		if i+1 < len(pieces) {
 			frontier = pieces[i+1].first
 		}
-		a.add(&pieces[i].chunk, func(int64, int64) bool { return true })
+		a.add(blockSpans(nil, &pieces[i].chunk, func(int64, int64) bool { return true }))
 		require.NoError(t, a.advance(frontier, func(t task) error {
 			tasks = append(tasks, t)
 			return nil
@@ -98,7 +98,7 @@ func TestAssemblerCutsChains(t *testing.T) {
 		c.Blocks = append(c.Blocks, chunk.Block{MinTime: 10 * i, MaxTime: 10*i + 10, Entries: 1})
 	}
 	a := &assembler{stream: &stream{}, low: math.MinInt64}
-	a.add(&c, func(int64, int64) bool { return true })
+	a.add(blockSpans(nil, &c, func(int64, int64) bool { return true }))
 	largest := 0
 	require.NoError(t, a.advance(9995, func(t task) error {
 		largest = max(largest, len(t.blocks))

@@ -61,6 +61,8 @@ func (Scalar) Type() string { return "scalar" }
 // Stats counts what a query touched.
 type Stats struct {
 	Streams, ChunksOpened, BlocksDecompressed int64
+	// BlocksSkipped were ruled out by what is known of them, BlocksDescribed counted by it: none of them was read.
+	BlocksSkipped, BlocksDescribed int64
 	// BytesProcessed and LinesProcessed count what was decompressed and walked (or searched).
 	BytesProcessed, LinesProcessed int64
 	// PostFilterLines counts the lines that passed the pipeline.

@@ -19,13 +19,14 @@ type worker struct {
 	// keyed is plan.keyed.
 	keyed bool
 	// scarce says that the query's memory is: stores that can do with less of it do.
-	scarce bool
-	bound  *binding // of the stream of the task at hand, the tasks of which come one after the other
-	groups *grouper
-	batch  *chunk.Batch
-	dupes  deduper
-	sel    []int32
-	meta   []model.Pair
+	scarce  bool
+	bound   *binding // of the stream of the task at hand, the tasks of which come one after the other
+	groups  *grouper
+	batch   *chunk.Batch
+	dupes   deduper
+	sel     []int32
+	meta    []model.Pair
+	columns columnReader
 	// grown is memory that was taken and not yet counted; passed and pairs likewise.
 	grown, passed, pairs int64
 }
@@ -45,7 +46,7 @@ func (w *worker) run(ctx context.Context, tasks <-chan []task) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := w.do(t); err != nil {
+			if err := w.do(ctx, t); err != nil {
 				return err
 			}
 			if err := w.flush(); err != nil {
@@ -89,15 +90,31 @@ func (w *worker) shrink() {
 	}
 }
 
-func (w *worker) do(t task) error {
+func (w *worker) do(ctx context.Context, t task) error {
 	if w.bound == nil || w.bound.stream != t.stream {
 		w.bound = &binding{stream: t.stream}
 	}
 	b := w.bound
 	if len(t.blocks) > 1 {
+		for i := range t.blocks {
+			if err := t.blocks[i].read(ctx); err != nil {
+				return err
+			}
+		}
 		return w.merge(b, t)
 	}
 	s := t.blocks[0]
+	if s.block == nil {
+		if t.low < s.first && t.high >= s.last {
+			if done, err := w.addDescribed(b, &s); done || err != nil {
+				w.q.acct.described.Add(1)
+				return err
+			}
+		}
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+	}
 	fixed := w.plan.fixed(t.stream.labels, s.block.Symbols != nil)
 	whole := t.low < s.first && t.high >= s.last
 	if fixed && whole && w.addUnread(b, s) {

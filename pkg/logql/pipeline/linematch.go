@@ -20,6 +20,8 @@ type lineMatcher struct {
 	scan *scan
 	// exact says that a line that contains it matches.
 	exact bool
+	// groups are groups of literals: every line that matches has one of each group.
+	groups [][]literal
 }
 
 // keeps reports whether the filter keeps the line.
@@ -155,6 +157,8 @@ type matchPlan struct {
 	// lits are literals one of which is in every matching line; exact says that they also suffice.
 	lits  []literal
 	exact bool
+	// groups are all such groups of literals that are known; nil if lits is all.
+	groups [][]literal
 }
 
 // combine makes one matcher of the alternatives.
@@ -170,6 +174,10 @@ func (m *lineMatcher) combine(plans []matchPlan) {
 	}
 	if scannable {
 		m.scan = newScan(lits)
+		m.groups = [][]literal{lits}
+	}
+	if len(plans) == 1 && len(plans[0].groups) > 0 {
+		m.groups = plans[0].groups
 	}
 	m.exact = exact && m.scan != nil
 	switch {
@@ -199,6 +207,7 @@ func planAlternative(op syntax.LineFilterOp, text string) (matchPlan, error) {
 		out := matchPlan{matcher: p}
 		for i := range p.parts {
 			lit := []literal{{text: string(p.parts[i].literal)}}
+			out.groups = append(out.groups, lit)
 			if worth(lit) > worth(out.lits) {
 				out.lits = lit
 			}
@@ -225,7 +234,7 @@ func planLineRegexp(expr string) (matchPlan, error) {
 		return matchPlan{matcher: nonEmpty{}}, nil
 	case len(p.exact) > 0 && (p.begin || p.end):
 		if m := newBytesMatcher(p); m != nil {
-			return matchPlan{matcher: m, lits: usable(p.exact)}, nil
+			return matchPlan{matcher: m, lits: usable(p.exact), groups: [][]literal{p.exact}}, nil
 		}
 		p.required = append(p.required, usable(p.exact))
 	case len(p.exact) > 0:
@@ -233,7 +242,7 @@ func planLineRegexp(expr string) (matchPlan, error) {
 			return matchPlan{matcher: scanMatcher{s}, lits: p.exact, exact: true}, nil
 		}
 	}
-	out := matchPlan{matcher: regexpMatcher{re}, lits: bestOf(p.required)}
+	out := matchPlan{matcher: regexpMatcher{re}, lits: bestOf(p.required), groups: p.required}
 	var guards []*scan
 	for _, g := range p.required {
 		if s := newScan(g); s != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/logql/syntax"
+	"logstore/pkg/sidecar"
 )
 
 // Pipeline is a compiled list of stages. It is immutable and safe for concurrent use.
@@ -24,6 +25,12 @@ type Pipeline struct {
 	exclude   []string
 	preserve  bool
 	readsLine bool
+
+	// texts and pairs are what blocks must hold, metadata the names of metadata that can matter to a grouped pipeline.
+	texts        []sidecar.Demand
+	pairs        []pairDemand
+	metadataOnly bool
+	metadata     []string
 }
 
 // stage is a compiled stage; bind resolves its labels in a Stream.
@@ -118,6 +125,8 @@ func (p *Pipeline) compile(stages []syntax.Stage, final needs) error {
 		p.stages = append(p.stages, c)
 	}
 	p.leading.plan()
+	p.texts, p.pairs = p.leading.textDemands(), pairDemands(stages)
+	p.metadataOnly, p.metadata = p.unwrap == nil && metadataOnly(stages), metadataNames(stages, p.groupBy)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"logstore/pkg/compress"
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
+	"logstore/pkg/sidecar"
 )
 
 // Options say how entries are put into chunks.
@@ -28,6 +29,8 @@ type Options struct {
 	Tenant string
 	// Encoding of the blocks; the zero value is none.
 	Encoding compress.Encoding
+	// Described makes pieces show an outline, with descriptions of their sealed blocks, by these options.
+	Described *sidecar.Options
 }
 
 // Source holds entries in memory. It is safe for concurrent use once it is filled.
@@ -36,8 +39,8 @@ type Source struct {
 	mu      sync.Mutex
 	streams map[string]*stream
 	order   []*stream
-	// Opened counts the calls of Piece.Open.
-	Opened atomic.Int64
+	// Opened counts the calls of Piece.Open, Read the blocks that were read by outlines.
+	Opened, Read atomic.Int64
 }
 
 type stream struct {
@@ -173,7 +176,13 @@ func (s *Source) build(st *stream) ([]logql.Piece, error) {
 			if err != nil {
 				return nil, err
 			}
-			st.pieces = append(st.pieces, &piece{source: s, chunk: c})
+			p := &piece{source: s, chunk: c}
+			if st.pieces = append(st.pieces, p); s.opts.Described != nil {
+				st.pieces[len(st.pieces)-1], err = describe(p, *s.opts.Described)
+			}
+			if err != nil {
+				return nil, err
+			}
 			rest = rest[n:]
 		}
 	}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"slices"
+
+	"logstore/pkg/logql"
+)
+
+// open opens what a piece holds: its outline if it has one, else the piece; or the blocks of an outline.
+func (r *logRun) open(ctx context.Context, item logItem) logOutcome {
+	o := logOutcome{item: item}
+	if item.outline != nil {
+		o.chunk, o.err = item.outline.Read(ctx, item.numbers)
+		return o
+	}
+	if p, ok := item.piece.Piece.(logql.Outliner); ok {
+		if o.outline, o.err = p.Outline(ctx, r.pipe.Demanding()); o.outline != nil || o.err != nil {
+			return o
+		}
+	}
+	o.chunk, o.err = item.piece.Open(ctx)
+	return o
+}
+
+// A piece is read in runs of blocks, the best ones first, each longer than the one before: a query that finds enough in the first
+// one has not read the rest. A query that drops lines begins with firstFiltered blocks, others with as many as have the lines.
+const (
+	firstFiltered = 4
+	moreBlocks    = 4
+)
+
+// takeOutline queues the blocks of a piece that may hold what is wanted.
+func (r *logRun) takeOutline(o *logOutcome) {
+	blocks := o.outline.Blocks()
+	demands := r.pipe.Demands(o.item.stream.labels)
+	edge := func(i int) int64 { return r.edgeOf(blocks[i].MinTime, blocks[i].MaxTime) }
+	var numbers []int
+	for i := range blocks {
+		b := &blocks[i]
+		switch {
+		case b.Entries == 0 || !r.span.Overlaps(b.MinTime, b.MaxTime) || !r.wanted(edge(i)):
+		case !b.MayMeet(demands):
+			r.q.acct.skipped.Add(1)
+		default:
+			numbers = append(numbers, i)
+		}
+	}
+	slices.SortStableFunc(numbers, func(a, b int) int {
+		if x, y := edge(a), edge(b); x != y {
+			if r.order.better(x, y) {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	n := firstFiltered
+	if !r.eager {
+		n = 0
+		for entries := 0; n < len(numbers) && entries < r.collector.perBlock(); n++ {
+			entries += blocks[numbers[n]].Entries
+		}
+		n = max(n, 1)
+	}
+	for more := false; len(numbers) > 0; n, more = n*moreBlocks, true {
+		run := numbers[:min(n, len(numbers))]
+		numbers = numbers[len(run):]
+		best := edge(run[0])
+		run = slices.Sorted(slices.Values(run))
+		heap.Push(&r.pieces, logItem{edge: best, stream: o.item.stream, piece: o.item.piece, outline: o.outline, numbers: run, more: more})
+	}
+}
