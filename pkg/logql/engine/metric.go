@@ -55,7 +55,7 @@ func (e *evaluation) value(expr syntax.SampleExpr, m *matrix) (Value, error) {
 	if limit := e.q.lim.MaxSeries; limit > 0 && len(m.columns) > limit {
 		return nil, SeriesError(limit)
 	}
-	slices.SortStableFunc(m.columns, func(a, b *column) int { return labels.Compare(a.labels, b.labels) })
+	slices.SortFunc(m.columns, func(a, b *column) int { return labels.Compare(a.labels, b.labels) })
 	for i := 1; i < len(m.columns); i++ {
 		if labels.Equal(m.columns[i].labels, m.columns[i-1].labels) {
 			return nil, queryErrorf(ErrDuplicateSeries, "the result has %s: %s", ErrDuplicateSeries, m.columns[i].labels)
