@@ -117,6 +117,9 @@ func agree(t *testing.T, c *choices, what string) {
 		}
 		ref := newReferenceLine(t, text, stream, md)
 		kept := ref.run(q.Stages)
+		if ref.unsure {
+			continue
+		}
 		where := fmt.Sprintf("%s: %s on %q with %v", what, stages, text, md)
 
 		require.Equal(t, log.MatchLine([]byte(text)), selected[int32(i)], where)

@@ -139,6 +139,9 @@ func (h hints) forStage(stages []syntax.Stage, i int, final needs) parserHints {
 	}
 	p.want = want.with(later.names...)
 	p.want.all = want.all || later.all
+	for _, t := range p.try {
+		p.want = p.want.with(t.name) // even if a keep in between drops it
+	}
 	return p
 }
 

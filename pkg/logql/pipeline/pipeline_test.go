@@ -349,3 +349,10 @@ func TestPipelineIsShared(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestFilterBehindKeep wants a filter on a parsed label to be tried while the line is parsed, whatever keep leaves of it.
+func TestFilterBehindKeep(t *testing.T) {
+	require.Equal(t, "dropped", through(t, "| logfmt | keep a | b!=`2`", "a=1 b=2"))
+	require.Equal(t, "dropped", through(t, "| json | keep a | b > 2", `{"a":1,"b":2}`))
+	require.NotEqual(t, "dropped", through(t, "| logfmt | keep a | b!=`2`", "a=1 b=3"))
+}

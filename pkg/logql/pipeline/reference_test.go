@@ -22,6 +22,8 @@ type referenceLine struct {
 	stream map[string]string
 	meta   map[string]bool
 	labels map[string]string
+	// unsure is set where this reading is too plain: of a broken object, the fields before the error count.
+	unsure bool
 	// extracted are the labels that parsers filled.
 	extracted map[string]bool
 }
@@ -50,8 +52,11 @@ func (r *referenceLine) run(stages []syntax.Stage) bool {
 		case *syntax.LabelFilterStage:
 			ok = r.holds(st.Filter)
 		case *syntax.JSONParser:
-			fields, valid := referenceJSON(r.line)
+			// Control characters may stand in strings as they are, which Go's decoder does not allow.
+			line := strings.ReplaceAll(r.line, "\x1b", `\u001b`)
+			fields, valid := referenceJSON(line)
 			if !valid {
+				r.unsure = r.unsure || strings.HasPrefix(line, "{")
 				r.labels[errorLabel] = errJSON
 			}
 			ok = r.extract(fields, stages[i+1:])
