@@ -18,6 +18,7 @@ import (
 	"logstore/pkg/model"
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
+	"logstore/pkg/ring"
 	"logstore/pkg/wire"
 )
 
@@ -84,6 +85,10 @@ type Deps struct {
 	WriteValues func(w io.Writer, v any) error
 	// Ring returns the members of the ring.
 	Ring func() []RingMember
+	// Forget removes a dead member from the ring; its errors are those of the package ring.
+	Forget func(id string) error
+	// Gossip returns what gossip knows, nil without gossip.
+	Gossip func() *ring.GossipStatus
 	// Ruler answers what is asked of rules; nil serves none of it.
 	Ruler Ruler
 	// Patterns returns the templates of lines; nil if they are not mined.
@@ -225,9 +230,9 @@ func (a *API) operationRoutes() {
 	for path, name := range map[string]string{
 		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers", "/ruler/ring": "Rulers",
 	} {
-		a.openRoute(path, a.ring(name), http.MethodGet)
+		a.openRoute(path, a.ring(name), http.MethodGet, http.MethodPost)
 	}
-	a.openRoute("/memberlist", a.memberlist, http.MethodGet)
+	a.openRoute("/memberlist", a.memberlist, http.MethodGet, http.MethodPost)
 	a.mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(a.deps.Registerer,
 		promhttp.HandlerFor(a.deps.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
 	a.mux.HandleFunc("/debug/pprof/", pprof.Index)

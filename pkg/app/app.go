@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -170,24 +169,13 @@ func (a *App) newAPI() error {
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
-		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Patterns: find, Ruler: rules,
+		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Forget: a.ring.Forget, Gossip: a.ring.GossipStatus,
+		Patterns: find, Ruler: rules,
 		Deletes: a.deletesAPI(), Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
 		Shutdown: newShutdownMarker(markerDir(a.cfg)), ShutdownIngester: a.shutdownIngester, LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
 	return nil
-}
-
-// members shows the ring to the API.
-func (a *App) members() []api.RingMember {
-	var out []api.RingMember
-	for _, m := range a.ring.Members() {
-		out = append(out, api.RingMember{
-			ID: m.ID, State: strings.ToUpper(m.State.String()), Address: m.Addr, Timestamp: time.Now().UTC(), Registered: m.Registered.UTC(),
-			Zone: m.Zone, Tokens: append([]uint32{}, m.Tokens...),
-		})
-	}
-	return out
 }
 
 // flush starts flushing what is in memory and then the index, and returns at once.

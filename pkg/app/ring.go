@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"logstore/pkg/api"
 	"logstore/pkg/config"
 	"logstore/pkg/ring"
 )
@@ -203,4 +204,21 @@ func (a *App) activate(ctx context.Context) {
 		}
 	}
 	a.ring.Activate()
+}
+
+// members shows the ring to the API.
+func (a *App) members() []api.RingMember {
+	out, owned := []api.RingMember{}, a.ring.Ownership()
+	for _, m := range a.ring.Members() {
+		state := m.State.String()
+		if !m.Healthy {
+			state = "UNHEALTHY"
+		}
+		out = append(out, api.RingMember{
+			ID: m.ID, State: state, Address: m.Addr, Timestamp: m.Heartbeat.UTC(), Registered: m.Registered.UTC(), Zone: m.Zone,
+			Tokens: append([]uint32{}, m.Tokens...), HTTPAddress: m.HTTPAddr, Version: m.Version, Healthy: m.Healthy, Self: m.Self,
+			Ownership: owned[m.ID],
+		})
+	}
+	return out
 }
