@@ -37,5 +37,5 @@
 // # Locks
 //
 // Ring.mu guards the members; pushes never take it: they read the last view, which is immutable. gossip.mu comes after it and
-// is held for moments. memberlist calls gossip with locks of its own held, so nothing calls memberlist under either.
+// is held for moments. memberlist calls gossip with locks of its own held, so nothing but its queue of broadcasts is called under either.
 package ring
