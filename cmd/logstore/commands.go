@@ -28,6 +28,7 @@ func commands() *command.Command {
 		tools.Migrate(),
 		ruletool.Command(),
 		command.Completion(root),
+		health(),
 	}
 	return root
 }
