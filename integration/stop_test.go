@@ -109,6 +109,21 @@ func TestTakenPort(t *testing.T) {
 	require.Contains(t, p.Log(), "address already in use")
 }
 
+// TestTwoOnOneLog refuses a second process on the folder of a running one, by the folder's name; after a crash the folder is
+// free.
+func TestTwoOnOneLog(t *testing.T) {
+	dir := t.TempDir()
+	first := NewProcess(t, dir, "-config.file="+writeConfig(t, dir, smallChunks))
+	first.Start()
+	second := NewProcess(t, dir, first.args[len(first.args)-1])
+	second.Launch()
+	require.Equal(t, 1, second.Wait(20*time.Second), second.Log())
+	require.Contains(t, second.Log(), "cannot lock the write-ahead log in "+filepath.Join(dir, "wal"))
+	first.Kill()
+	first.Start()
+	require.NoError(t, first.Stop(), first.Log())
+}
+
 // TestFolderThatCannotBe starts with a file where a folder must be; that stops root, too.
 func TestFolderThatCannotBe(t *testing.T) {
 	for _, name := range []string{"wal", "chunks", "boltdb-shipper-active", "boltdb-shipper-cache"} {

@@ -27,6 +27,7 @@ func commands() *command.Command {
 		tools.Rebuild(),
 		tools.Migrate(),
 		ruletool.Command(),
+		tools.Failpoints(),
 		command.Completion(root),
 		health(),
 	}

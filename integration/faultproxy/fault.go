@@ -1,10 +1,12 @@
 package faultproxy
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -116,6 +118,25 @@ func ShortLength(n int) Fault {
 			return
 		}
 		body = body[:max(len(body)-n, 0)]
+		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		x.w.WriteHeader(resp.StatusCode)
+		_, _ = x.w.Write(body)
+	}
+}
+
+// StaleListing leaves the last object out of a listing, as a store does whose listings lag behind what it holds. Other answers
+// pass as they are.
+func StaleListing() Fault {
+	return func(x *exchange) {
+		resp, body, ok := x.answer()
+		if !ok {
+			return
+		}
+		if at := bytes.LastIndex(body, []byte("<Contents>")); at >= 0 {
+			if end := bytes.Index(body[at:], []byte("</Contents>")); end >= 0 {
+				body = slices.Concat(body[:at], body[at+end+len("</Contents>"):])
+			}
+		}
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		x.w.WriteHeader(resp.StatusCode)
 		_, _ = x.w.Write(body)

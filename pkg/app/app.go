@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb/fileutil"
 
 	"logstore/pkg/api"
 	"logstore/pkg/buckets"
@@ -66,6 +67,8 @@ type App struct {
 
 	states   states
 	stopping stopRequest
+	// lock is held on the folder of the write-ahead log.
+	lock fileutil.Releaser
 }
 
 // New builds the process; nothing runs yet, and no port is taken.
@@ -79,6 +82,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		name string
 		fn   func() error
 	}{
+		{"write-ahead log", a.lockLog},
 		{"limits", a.newLimits},
 		{"caches", a.newCaches},
 		{"storage", a.newStorage},
@@ -94,6 +98,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		{"server", a.newAPI},
 	} {
 		if err := step.fn(); err != nil {
+			a.unlockLog()
 			return nil, fmt.Errorf("cannot build %s: %w", step.name, err)
 		}
 		a.states.set(step.name, "New")
@@ -245,6 +250,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.pause(ctx)
 	a.lastStop()
 	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits")
+	a.unlockLog()
 	if closeErr := a.buckets.Close(); closeErr != nil {
 		a.logger.Warn("cannot close the buckets", "err", closeErr)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"logstore/pkg/chunk"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 	"logstore/pkg/store"
@@ -163,6 +164,20 @@ func (b *Bucket) StoreOf(c schema.ChunkName) store.ObjectStore {
 func (b *Bucket) Get(ctx context.Context, c schema.ChunkName) ([]byte, error) {
 	o := b.StoreOf(c)
 	return o.Bucket.Get(ctx, o.ChunkKey(c))
+}
+
+// Open fetches and opens a chunk, again if it arrives damaged. A chunk that is not what its key says is a chunk.ErrCorrupt or
+// chunk.ErrForeign.
+func (b *Bucket) Open(ctx context.Context, c schema.ChunkName) (opened *chunk.Chunk, body []byte, err error) {
+	for range attempts {
+		if body, err = b.Get(ctx, c); err != nil {
+			return nil, nil, err
+		}
+		if opened, err = chunk.OpenRef(body, c.ChunkRef); !errors.Is(err, chunk.ErrChecksum) {
+			break
+		}
+	}
+	return opened, body, err
 }
 
 // has asks whether a chunk's object is there.

@@ -63,17 +63,19 @@ const maxProblems = 10_000
 
 // Report is what a check found.
 type Report struct {
-	Tables      int   `json:"tables"`
-	IndexFiles  int   `json:"index_files"`
-	IndexBytes  int64 `json:"index_bytes"`
-	Rows        int64 `json:"rows"`
-	ChunkRefs   int64 `json:"chunk_refs"`
-	Chunks      int   `json:"chunks"`
-	ChunkBytes  int64 `json:"chunk_bytes"`
-	Entries     int64 `json:"entries"`
-	Young       int   `json:"young"`
-	Others      int   `json:"other_objects"`
-	ProblemsAll int   `json:"problems_total"`
+	Tables     int   `json:"tables"`
+	IndexFiles int   `json:"index_files"`
+	IndexBytes int64 `json:"index_bytes"`
+	Rows       int64 `json:"rows"`
+	ChunkRefs  int64 `json:"chunk_refs"`
+	Chunks     int   `json:"chunks"`
+	ChunkBytes int64 `json:"chunk_bytes"`
+	Entries    int64 `json:"entries"`
+	// Young counts chunks that are not indexed yet, Redundant those that need not be: their entries are in others.
+	Young       int `json:"young"`
+	Redundant   int `json:"redundant"`
+	Others      int `json:"other_objects"`
+	ProblemsAll int `json:"problems_total"`
 	// ByKind counts all problems; Problems holds the first of them.
 	ByKind   map[Kind]int `json:"problems_by_kind"`
 	Problems []Problem    `json:"problems"`
@@ -98,8 +100,9 @@ type checker struct {
 	opts   Options
 	hashes struct{ named, rows []uint64 }
 
-	mu     sync.Mutex
-	report Report
+	mu        sync.Mutex
+	report    Report
+	unindexed []orphan
 }
 
 // Check compares the index with the chunks, both ways.
@@ -136,6 +139,9 @@ func Check(ctx context.Context, b *Bucket, opts Options) (*Report, error) {
 	slices.Sort(c.hashes.rows)
 	c.report.Others = listing.Others
 	if err := c.chunks(ctx, listing.Objects, began); err != nil {
+		return nil, err
+	}
+	if err := c.orphans(ctx, listing.Objects); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(c.report.Problems, func(x, y Problem) int {
@@ -269,17 +275,15 @@ func (c *checker) chunk(ctx context.Context, o *Object, began time.Time) error {
 	if c.opts.Quick {
 		return nil
 	}
-	body, err := c.b.Get(ctx, o.ChunkName)
-	if errors.Is(err, objstore.ErrNotFound) {
+	opened, _, err := c.b.Open(ctx, o.ChunkName)
+	switch {
+	case errors.Is(err, objstore.ErrNotFound):
 		return nil // it was removed since it was listed
-	}
-	if err != nil {
-		return fmt.Errorf("cannot read chunk %s: %w", o.Key(), err)
-	}
-	opened, err := chunk.OpenRef(body, o.ChunkRef)
-	if err != nil {
+	case errors.Is(err, chunk.ErrCorrupt) || errors.Is(err, chunk.ErrForeign):
 		c.problem(Problem{Kind: DamagedChunk, Key: o.Key(), Detail: err.Error()})
 		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read chunk %s: %w", o.Key(), err)
 	}
 	entries, err := verifyBlocks(opened)
 	if err != nil {
@@ -307,7 +311,7 @@ func verifyBlocks(c *chunk.Chunk) (entries int64, err error) {
 	return entries, nil
 }
 
-// indexed returns the days in which a chunk is named, and reports those in which it is not.
+// indexed returns the days in which a chunk is named, and notes it if there are days in which it is not.
 func (c *checker) indexed(o *Object, young bool) []schema.Span {
 	var out []schema.Span
 	missing := ""
@@ -328,7 +332,9 @@ func (c *checker) indexed(o *Object, young bool) []schema.Span {
 		c.report.Young++
 		c.mu.Unlock()
 	default:
-		c.problem(Problem{Kind: NotIndexed, Key: o.Key(), Table: missing})
+		c.mu.Lock()
+		c.unindexed = append(c.unindexed, orphan{o, missing})
+		c.mu.Unlock()
 	}
 	return out
 }

@@ -112,19 +112,15 @@ func (c *Copy) read(ctx context.Context, batch []schema.ChunkName, out *Indexed)
 	for _, name := range batch {
 		group.Go(func() error {
 			defer c.Progress(0, 1)
-			body, err := c.From.Get(ctx, name)
-			if err != nil && !errors.Is(err, objstore.ErrNotFound) {
-				return fmt.Errorf("cannot read chunk %s: %w", name.Key(), err)
-			}
-			var opened *chunk.Chunk
-			if err == nil {
-				opened, err = chunk.OpenRef(body, name.ChunkRef)
-			}
-			if err != nil {
+			opened, body, err := c.From.Open(ctx, name)
+			switch {
+			case errors.Is(err, objstore.ErrNotFound) || errors.Is(err, chunk.ErrCorrupt) || errors.Is(err, chunk.ErrForeign):
 				mu.Lock()
 				defer mu.Unlock()
 				out.Skipped = append(out.Skipped, Skipped{name.Key(), err.Error()})
-				return nil //nolint:nilerr // it is listed
+				return nil
+			case err != nil:
+				return fmt.Errorf("cannot read chunk %s: %w", name.Key(), err)
 			}
 			copied, err := c.copyObject(ctx, name, body)
 			if err != nil {

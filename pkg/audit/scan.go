@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/index"
+	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 	"logstore/pkg/tsdb"
 )
@@ -51,7 +52,20 @@ func (b *Bucket) Scan(ctx context.Context, t *Table, f *File, v Visitor) error {
 	return nil
 }
 
+// attempts is how often an object is fetched that arrives damaged: the way to the bucket may be to blame.
+const attempts = 6
+
 func (b *Bucket) fetch(ctx context.Context, t *Table, f *File, path string) error {
+	var err error
+	for range attempts {
+		if err = b.fetchOnce(ctx, t, f, path); err == nil || errors.Is(err, objstore.ErrNotFound) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (b *Bucket) fetchOnce(ctx context.Context, t *Table, f *File, path string) error {
 	r, err := b.Index[t.Period].GetReader(ctx, f.Key)
 	if err != nil {
 		return err

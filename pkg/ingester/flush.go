@@ -9,8 +9,17 @@ import (
 	"time"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/failpoint"
 	"logstore/pkg/schema"
 	"logstore/pkg/wal"
+)
+
+// Where a crash hurts most on the way of a chunk into the bucket.
+var (
+	pointSealed  = failpoint.New("ingester/sealed", "a chunk is closed and encoded, nothing of it is in the bucket")
+	pointStored  = failpoint.New("ingester/stored", "a chunk's object is in the bucket, its index rows are not written")
+	pointIndexed = failpoint.New("ingester/indexed", "a chunk's index rows are on the disk, the log does not know that it is flushed")
+	pointMarked  = failpoint.New("ingester/marked", "the log knows that a chunk is flushed, its lines are still in memory")
 )
 
 // flushReason says why a chunk was closed, in the words of Loki's metrics.
@@ -183,10 +192,16 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s.mu.Lock()
 	p.ref, p.key = ref, schema.ContentKey(ref)
 	s.mu.Unlock()
+	if err := pointSealed.Hit(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.FlushTimeout)
 	defer cancel()
 	begin := time.Now()
 	if err := i.store.PutObject(ctx, ref, data); err != nil {
+		return err
+	}
+	if err := pointStored.Hit(); err != nil {
 		return err
 	}
 	i.metrics.stored(c, len(data), time.Since(begin))
@@ -243,6 +258,9 @@ func (i *Ingester) runIndexer(ctx context.Context) {
 		attempt, cancel := context.WithTimeout(ctx, i.cfg.FlushTimeout)
 		err := i.store.PutIndex(attempt, entries)
 		cancel()
+		if err == nil {
+			err = pointIndexed.Hit()
+		}
 		if err != nil {
 			for _, p := range batch {
 				i.retry(ctx, p, "cannot index a chunk", err)
@@ -273,6 +291,7 @@ func (i *Ingester) collect(ctx context.Context, batch []*piece) []*piece {
 // indexed marks pieces as flushed, in the log first, and lets their streams drop them.
 func (i *Ingester) indexed(batch []*piece) {
 	i.mark(batch)
+	_ = pointMarked.Hit() // there is no way back from here
 	now := time.Now().UnixNano()
 	for _, p := range batch {
 		s := p.stream

@@ -156,6 +156,9 @@ func (f *localFile) commit(entries []entry) error {
 	start := time.Now()
 	batch := f.newBatch(entries)
 	err := f.putRows(batch.rows(), batch.count())
+	if err == nil {
+		err = pointWritten.Hit()
+	}
 	f.s.metrics.commits.WithLabelValues(status(err)).Inc()
 	f.s.metrics.commitDuration.Observe(time.Since(start).Seconds())
 	if err != nil {

@@ -274,6 +274,10 @@ func (t *remoteTable[F]) hold(ctx context.Context, f *remoteFile) (serial int, r
 	}
 }
 
+// errBody is wrapped by errors that came after the bucket had begun to send an object. The bucket's own retries do not cover
+// these.
+var errBody = errors.New("the object did not arrive whole")
+
 // downloadAttempts is how often an object is fetched that arrives damaged.
 const downloadAttempts = 3
 
@@ -290,7 +294,7 @@ func (t *remoteTable[F]) download(ctx context.Context, f *remoteFile) error {
 	for range downloadAttempts {
 		err = t.fetch(ctx, f)
 		t.c.metrics.downloads.WithLabelValues(status(err)).Inc()
-		if !errors.Is(err, t.c.format.corrupt) {
+		if !errors.Is(err, t.c.format.corrupt) && !errors.Is(err, errBody) || ctx.Err() != nil {
 			break
 		}
 		t.c.metrics.corruptFiles.Inc()
@@ -315,7 +319,7 @@ func (t *remoteTable[F]) fetch(ctx context.Context, f *remoteFile) error {
 	defer r.Close()
 	temp := f.path + tempSuffix
 	if err := t.c.format.unpack(temp, r, f.object.Compressed()); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errBody, err)
 	}
 	return os.Rename(temp, f.path)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"logstore/pkg/failpoint"
 	"logstore/pkg/index"
 )
 
@@ -28,6 +29,14 @@ const (
 
 	minBackoff = time.Second
 	maxBackoff = 5 * time.Minute
+)
+
+// Where a crash hurts most on the way of index rows into the bucket.
+var (
+	pointWritten  = failpoint.New("shipper/written", "index rows are on the disk, nobody was told")
+	pointPacked   = failpoint.New("shipper/packed", "an index file is packed, its upload has not begun")
+	pointUploaded = failpoint.New("shipper/uploaded", "an index file is in the bucket, this process does not know it")
+	pointDropping = failpoint.New("shipper/dropping", "an index file was uploaded, its local file is about to be removed")
 )
 
 // openActiveDirectory reads the uploader's name and takes up the files of earlier runs.
@@ -200,10 +209,16 @@ func (s *Shipper) uploadFile(ctx context.Context, f *localFile) error {
 	if err != nil {
 		return err
 	}
+	if err := pointPacked.Hit(); err != nil {
+		return err
+	}
 	p := &s.periods[f.period]
 	key := f.object().Key(p.TableKey(f.table))
 	if err := s.bucket(f.period).Put(ctx, key, object); err != nil {
 		return fmt.Errorf("cannot upload %s: %w", key, err)
+	}
+	if err := pointUploaded.Hit(); err != nil {
+		return err
 	}
 	s.metrics.uploadedBytes.Add(float64(len(object)))
 	s.logger.Info("uploaded an index file", "key", key, "bytes", len(object))
@@ -242,6 +257,9 @@ func (s *Shipper) dropAllUploaded() error {
 func (s *Shipper) drop(files []*localFile) error {
 	var errs []error
 	for _, f := range files {
+		if err := pointDropping.Hit(); err != nil {
+			return err
+		}
 		// Lookups that took the file read on until they let go of it; those that come now look into the bucket.
 		s.local.remove(f)
 		for _, p := range *f.parts.Load() {

@@ -6,10 +6,13 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"logstore/pkg/failpoint"
 	"logstore/pkg/model"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 )
+
+var pointPut = failpoint.New("store/put", "a chunk's object is in the bucket, whoever stores it has no answer yet")
 
 // PutChunk stores a chunk: its object, then its index rows. lbls are the stream's labels without __name__. When it returns
 // nil, queries find the chunk. Repeating it is harmless.
@@ -36,6 +39,9 @@ func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte
 	}
 	if s.written != nil {
 		s.written.Put(ctx, c.Key(), writtenMark)
+	}
+	if err := pointPut.Hit(); err != nil {
+		return err
 	}
 	s.metrics.chunksStored.WithLabelValues(ref.Tenant).Inc()
 	s.metrics.bytesStored.WithLabelValues(ref.Tenant).Add(float64(len(object)))

@@ -21,7 +21,8 @@ func Check() *command.Command {
 Reads every index table and every chunk of the days and reports
 
   missing-object  the index names a chunk that is not in the bucket
-  not-indexed     a chunk is in the bucket and no table of a day that it touches names it
+  not-indexed     a chunk is in the bucket and no table of a day that it touches names it, unless all of its
+                  entries are in others
   missing-rows    a chunk is named, but rows that lead to it are missing
   damaged-chunk   a chunk is not what its key and its checksums say
   damaged-index   an index file cannot be read
@@ -92,6 +93,9 @@ func writeReportText(o *command.IO, r *audit.Report) error {
 		plural(int64(r.Chunks), "object"), sizeOf(r.ChunkBytes), r.Entries)
 	if err == nil && r.Young > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s not indexed yet, younger than -grace\n", plural(int64(r.Young), "chunk"))
+	}
+	if err == nil && r.Redundant > 0 {
+		_, err = fmt.Fprintf(o.Stdout, "%s not indexed, whose entries are all in others: left by a crash, and harmless\n", plural(int64(r.Redundant), "chunk"))
 	}
 	if err == nil && r.Others > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s no part of the store's data\n", plural(int64(r.Others), "other object"))
