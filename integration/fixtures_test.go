@@ -41,6 +41,18 @@ func TestFixtures(t *testing.T) {
 // address and the credentials of the server.
 func startOnBucket(t *testing.T, c *lokibuckets.Case) *Process {
 	t.Helper()
+	p := prepareOnBucket(t, c)
+	p.Launch()
+	p.WaitReady(time.Minute)
+	status, _, err := p.Get("/ready")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status)
+	return p
+}
+
+// prepareOnBucket is startOnBucket without the start.
+func prepareOnBucket(t *testing.T, c *lokibuckets.Case) *Process {
+	t.Helper()
 	dir := filepath.Dir(c.Config)
 	text, err := os.ReadFile(c.Config)
 	require.NoError(t, err)
@@ -55,10 +67,5 @@ func startOnBucket(t *testing.T, c *lokibuckets.Case) *Process {
 	}
 	p := newProcess(t, dir, "-config.file="+c.Config, "-config.expand-env=true")
 	p.Env = []string{"DATA_DIR=" + dir, "HTTP_PORT=" + strconv.Itoa(p.Port), "GRPC_PORT=" + strconv.Itoa(FreePort(t))}
-	p.Launch()
-	p.WaitReady(time.Minute)
-	status, _, err := p.Get("/ready")
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, status)
 	return p
 }

@@ -96,8 +96,10 @@ type Deps struct {
 	// Deletes keeps delete requests; nil if there is nobody to process them, then their routes are not there either.
 	Deletes Deletes
 	// Reports are for the pages of operators.
-	Reports  Reports
-	Shutdown ShutdownMarker
+	Reports Reports
+	// Compactor returns what the compactor did last, as JSON; nil if there is none.
+	Compactor func() any
+	Shutdown  ShutdownMarker
 	// ShutdownIngester leaves the ring and takes no more pushes; it flushes, deletes the ring's tokens and ends the process, as asked.
 	ShutdownIngester func(ctx context.Context, flush, deleteTokens, terminate bool) error
 	LogLevel         *slog.LevelVar
@@ -231,6 +233,9 @@ func (a *API) operationRoutes() {
 		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers", "/ruler/ring": "Rulers",
 	} {
 		a.openRoute(path, a.ring(name), http.MethodGet, http.MethodPost)
+	}
+	if a.deps.Compactor != nil {
+		a.openRoute("/compactor/status", a.compactorStatus, http.MethodGet)
 	}
 	a.openRoute("/memberlist", a.memberlist, http.MethodGet, http.MethodPost)
 	a.mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(a.deps.Registerer,

@@ -222,3 +222,8 @@ func (a *API) generationNumbers(w http.ResponseWriter, r *http.Request) error {
 	}
 	return writeJSON(w, http.StatusOK, a.deps.Deletes.Generation(id))
 }
+
+// compactorStatus shows what the compactor did last and whether this member is the one that works.
+func (a *API) compactorStatus(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, a.deps.Compactor())
+}

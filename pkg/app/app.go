@@ -18,6 +18,7 @@ import (
 	"logstore/pkg/api"
 	"logstore/pkg/buckets"
 	"logstore/pkg/changes"
+	"logstore/pkg/compactor"
 	"logstore/pkg/config"
 	"logstore/pkg/deletes"
 	"logstore/pkg/distributor"
@@ -53,6 +54,7 @@ type App struct {
 	tsdb        *shipper.TSDB
 	store       *store.Store
 	deletes     *deletes.Store
+	compactor   *compactor.Compactor
 	ring        *ring.Ring
 	rpcServer   *rpc.Server
 	peers       *rpc.Pool
@@ -91,6 +93,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		{"rpc", a.newRPC},
 		{"ingester", a.newIngester},
 		{"distributor", a.newDistributor},
+		{"compactor", a.newCompactor},
 		{"querier", a.newQuerier},
 		{"remote write", a.newRemoteWrite},
 		{"ruler", a.newRuler},
@@ -176,7 +179,7 @@ func (a *App) newAPI() error {
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
 		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Forget: a.ring.Forget, Gossip: a.ring.GossipStatus,
 		Patterns: find, Ruler: rules,
-		Deletes: a.deletesAPI(), Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
+		Deletes: a.deletesAPI(), Compactor: a.compactorStatus, Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
 		Shutdown: newShutdownMarker(markerDir(a.cfg)), ShutdownIngester: a.shutdownIngester, LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
 	})
@@ -232,6 +235,7 @@ func (a *App) Run(ctx context.Context) error {
 	parts.start("shipper", a.shipper.Run)
 	parts.start("tsdb", a.runTSDB)
 	parts.start("ingester", a.ingester.Run)
+	parts.start("compactor", a.runCompactor)
 	parts.start("notifier", a.notifiers.run)
 	parts.start("remote write", a.runRemoteWrite)
 	parts.start("ruler", a.runRuler)

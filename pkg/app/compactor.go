@@ -2,12 +2,20 @@ package app
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
 	"logstore/pkg/api"
+	"logstore/pkg/compactor"
+	"logstore/pkg/compress"
+	"logstore/pkg/config"
 	"logstore/pkg/deletes"
 	"logstore/pkg/logql"
+	"logstore/pkg/objstore"
+	"logstore/pkg/ring"
+	"logstore/pkg/schema"
 )
 
 // newDeletes builds what keeps delete requests. Without retention nobody processes them, so that there are none.
@@ -24,15 +32,115 @@ func (a *App) newDeletes() error {
 	cfg.KeyPrefix = c.DeleteRequestStoreKeyPrefix
 	cfg.Directory = filepath.Join(c.WorkingDirectory, "deletes")
 	cfg.CancelPeriod, cfg.MaxInterval = c.DeleteRequestCancelPeriod, c.DeleteMaxInterval
-	cfg.Linger = a.indexStaleness()
+	// A member may show for so long what it had before a request was seen processed: old listings, and chunks that are kept in
+	// memory after they were flushed.
+	cfg.Linger = a.compactionGrace() + a.indexStaleness() + a.cfg.Ingester.ChunkRetainPeriod
 	a.deletes, err = deletes.New(cfg, deletes.Deps{
 		Bucket: bucket, Limits: a.limits, Logger: a.logger.With("component", "deletes"), Registerer: a.registry,
 	})
 	return err
 }
 
-// indexStaleness is how old a table's listing may be that a lookup of any member uses.
-func (a *App) indexStaleness() time.Duration { return 2 * a.cfg.Storage.BoltDBShipper.ResyncInterval }
+// compactionGrace is how long superseded index files stay: twice as long as a lookup uses a listing.
+func (a *App) compactionGrace() time.Duration { return 2 * a.cfg.Storage.BoltDBShipper.ResyncInterval }
+
+// indexStaleness is how long after the removal of an index file a lookup may use it: a listing is used for so long while the
+// bucket does not answer.
+func (a *App) indexStaleness() time.Duration { return 3 * a.cfg.Storage.BoltDBShipper.ResyncInterval }
+
+// newCompactor builds the compactor, unless no period has an index that it knows.
+func (a *App) newCompactor() error {
+	newest := -1
+	for i := range a.periods {
+		if a.periods[i].Store == schema.StoreBoltDB {
+			newest = i
+		}
+	}
+	if newest < 0 {
+		return nil
+	}
+	cfg, err := a.compactorConfig()
+	if err != nil {
+		return err
+	}
+	index, err := a.buckets.Index()
+	if err != nil {
+		return err
+	}
+	a.compactor, err = compactor.New(cfg, compactor.Deps{
+		Periods: a.periods, Bucket: func(period int) objstore.Bucket { return index[period] }, Chunks: a.store, Limits: a.limits, Deletes: a.deletes,
+		Owner: a.ownsCompaction, Flush: a.flushNow, Disk: a.chunkDisk,
+		Logger: a.logger.With("component", "compactor"), Registerer: a.registry,
+	})
+	return err
+}
+
+func (a *App) compactorConfig() (compactor.Config, error) {
+	cfg, c, own := compactor.DefaultConfig, a.cfg.Compactor, a.cfg.Logstore
+	host, _ := os.Hostname() // It only tells members apart.
+	cfg.Directory, cfg.ID = filepath.Join(c.WorkingDirectory, "tables"), a.instanceID()+"@"+host+":"+c.WorkingDirectory
+	cfg.Interval, cfg.RetentionInterval = c.CompactionInterval, c.ApplyRetentionInterval
+	cfg.RetentionEnabled, cfg.DeleteDelay, cfg.DeleteWorkers = c.RetentionEnabled, c.RetentionDeleteDelay, c.RetentionDeleteWorkerCount
+	cfg.TableTimeout, cfg.DeleteBatch = c.RetentionTableTimeout, c.DeleteBatchSize
+	cfg.Parallelism, cfg.UploadParallelism = c.MaxCompactionParallelism, c.UploadParallelism
+	cfg.NewestTables, cfg.SkipNewest = c.TablesToCompact, c.SkipLatestNTables
+	cfg.Grace, cfg.Staleness = a.compactionGrace(), a.indexStaleness()
+	cfg.MergeAfter, cfg.MaxBytes, cfg.MaxDiskPercent = own.MergeChunksAfter, int64(own.MaxBytes), own.MaxDiskPercent
+	if a.cfg.Ingester.ChunkTargetSize > 0 {
+		cfg.ChunkTarget = a.cfg.Ingester.ChunkTargetSize
+	}
+	if a.cfg.Ingester.ChunkBlockSize > 0 {
+		cfg.BlockSize = a.cfg.Ingester.ChunkBlockSize
+	}
+	var err error
+	cfg.ChunkEncoding, err = compress.Parse(a.cfg.Ingester.ChunkEncoding)
+	return cfg, err
+}
+
+// compactorToken is the place on the ring whose owner compacts.
+var compactorToken = ring.Token("", 0)
+
+// ownsCompaction reports whether the ring wants this member to compact. The lock in the bucket has the last word.
+func (a *App) ownsCompaction() bool {
+	owner, ok := a.ring.Owner(compactorToken)
+	return ok && owner.ID == a.ring.Self().ID
+}
+
+// flushNow brings what is in memory into the bucket.
+func (a *App) flushNow(ctx context.Context) error {
+	return errors.Join(a.ingester.FlushWait(ctx), a.shipper.Flush(ctx))
+}
+
+// chunkDisk returns how full the disk of the first folder with chunks is.
+func (a *App) chunkDisk() (used, size int64, err error) {
+	for _, p := range a.periods {
+		bucket, where, err := a.buckets.Get(p.ObjectStore)
+		if err != nil {
+			return 0, 0, err
+		}
+		if where.Kind == config.KindFilesystem {
+			return objstore.DiskUsage(bucket)
+		}
+	}
+	return 0, 0, errors.New("no period has a filesystem store")
+}
+
+// runCompactor compacts while the ring wants it.
+func (a *App) runCompactor(ctx context.Context) error {
+	if a.compactor == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return a.compactor.Run(ctx)
+}
+
+// compactorStatus is what /compactor/status shows.
+func (a *App) compactorStatus() any {
+	if a.compactor == nil {
+		return struct{}{}
+	}
+	return a.compactor.Status()
+}
 
 // hideDeleted lets queries see nothing that is still to be deleted.
 func (a *App) hideDeleted(sources []logql.Source) []logql.Source {

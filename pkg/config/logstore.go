@@ -10,6 +10,12 @@ type Logstore struct {
 	// under the name of deflate.
 	LenientPush bool          `loki:"lenient_push"`
 	Ruler       LogstoreRuler `loki:"ruler"`
+	// MergeChunksAfter is the age of days whose small chunks are merged into full ones; 0 merges none.
+	MergeChunksAfter time.Duration `loki:"merge_chunks_after"`
+	// MaxBytes removes the oldest days while the chunks of filesystem stores are larger; 0: no bound.
+	MaxBytes int `loki:"max_bytes,bytes"`
+	// MaxDiskPercent removes the oldest days while more than so many percent of the disk under them are used; 0: no bound.
+	MaxDiskPercent float64 `loki:"max_disk_percent"`
 	// IndexCacheSize bounds the copies of index tables on the disk, those of each index store; 0: no bound.
 	IndexCacheSize int `loki:"index_cache_size,bytes"`
 	// ShutdownUploadTimeout bounds how long a stop waits for the bucket to take the last index tables.
@@ -43,7 +49,7 @@ type Sidecar struct {
 
 func defaultLogstore() Logstore {
 	return Logstore{
-		Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute,
+		Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute, MergeChunksAfter: 48 * time.Hour,
 		Sidecar: Sidecar{Enabled: true, FilterBits: 6, MinChunkSize: 16 << 10, CacheSize: 64 << 20},
 	}
 }

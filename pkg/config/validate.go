@@ -112,6 +112,12 @@ func (c *Config) validateStores(add addError) {
 			add(path, "%s", err)
 		}
 	}
+	if own := &c.Logstore; (own.MaxBytes > 0 || own.MaxDiskPercent > 0) && !c.Storage.usesFolder(c) {
+		add("logstore.max_bytes", "max_bytes and max_disk_percent bound filesystem stores, and no period has one")
+	}
+	if p := c.Logstore.MaxDiskPercent; p > 100 {
+		add("logstore.max_disk_percent", "%v is not allowed, only a number from 0 to 100", p)
+	}
 	seen := map[string]bool{}
 	for _, name := range append(c.Schema.stores(), c.Storage.BoltDBShipper.SharedStore, c.Compactor.SharedStore) {
 		store, err := c.ObjectStore(name)

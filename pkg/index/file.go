@@ -161,6 +161,16 @@ func (f *File) ViewBuckets(fn func(bucket string, c *Cursor) error) error {
 	})
 }
 
+// Buckets returns the names of the file's buckets, ascending.
+func (f *File) Buckets() ([]string, error) {
+	var names []string
+	err := f.ViewBuckets(func(bucket string, _ *Cursor) error {
+		names = append(names, bucket)
+		return nil
+	})
+	return names, err
+}
+
 func (f *File) view(fn func(tx *bolt.Tx) error) (err error) {
 	defer guard(f.path, &err)()
 	return f.db.View(fn)

@@ -99,22 +99,65 @@ func mergeBuckets(b *Builder, txs []*bolt.Tx) error {
 }
 
 func mergeBucket(b *Builder, name string, txs []*bolt.Tx) error {
-	var h mergeHeap
-	for i, tx := range txs {
-		bucket := tx.Bucket([]byte(name))
-		if bucket == nil {
-			continue
+	cursors := make([]*bolt.Cursor, 0, len(txs))
+	for _, tx := range txs {
+		if bucket := tx.Bucket([]byte(name)); bucket != nil {
+			cursors = append(cursors, bucket.Cursor())
 		}
-		s := &mergeSource{order: i, c: bucket.Cursor()}
-		if s.row.Key, s.row.Value = s.c.First(); s.row.Key != nil {
+	}
+	// Of equal keys the builder keeps the first.
+	return mergeCursors(cursors, b.Add)
+}
+
+// Source is one bucket of a file.
+type Source struct {
+	File   *File
+	Bucket string
+}
+
+// MergeRows calls fn with the rows of all sources in ascending order of their keys, of equal keys the first source's alone.
+// The row is part of the mapped file and valid during the call. No file may be closed meanwhile. Buckets that a file does
+// not have are empty.
+func MergeRows(sources []Source, fn func(schema.Row) error) error {
+	var files []*File
+	numbers := make(map[*File]int)
+	for _, s := range sources {
+		if _, ok := numbers[s.File]; !ok {
+			numbers[s.File] = len(files)
+			files = append(files, s.File)
+		}
+	}
+	return viewAll(files, nil, func(txs []*bolt.Tx) error {
+		cursors := make([]*bolt.Cursor, 0, len(sources))
+		for _, s := range sources {
+			if bucket := txs[numbers[s.File]].Bucket([]byte(s.Bucket)); bucket != nil {
+				cursors = append(cursors, bucket.Cursor())
+			}
+		}
+		var last []byte
+		return mergeCursors(cursors, func(row schema.Row) error {
+			if last != nil && bytes.Equal(last, row.Key) {
+				return nil
+			}
+			last = append(last[:0], row.Key...)
+			return fn(row)
+		})
+	})
+}
+
+// mergeCursors calls fn with the rows of all cursors in ascending order, equal keys in the order of the cursors.
+func mergeCursors(cursors []*bolt.Cursor, fn func(schema.Row) error) error {
+	h := make(mergeHeap, 0, len(cursors))
+	for i, c := range cursors {
+		s := &mergeSource{order: i, c: c}
+		if s.row.Key, s.row.Value = c.First(); s.row.Key != nil {
 			h = append(h, s)
 		}
 	}
 	heap.Init(&h)
 	for len(h) > 0 {
 		s := h[0]
-		// Of equal keys the builder keeps the first.
-		if err := b.Add(s.row); err != nil {
+		if err := fn(s.row); err != nil {
 			return err
 		}
 		if s.row.Key, s.row.Value = s.c.Next(); s.row.Key != nil {

@@ -43,6 +43,13 @@ func (a *around) Put(ctx context.Context, key string, body []byte) error {
 	})
 }
 
+// Create implements creator.
+func (a *around) Create(ctx context.Context, key string, body []byte) error {
+	return a.call(ctx, opPut, func(ctx context.Context) (int64, error) {
+		return int64(len(body)), Create(ctx, a.inner, key, body)
+	})
+}
+
 // Get implements Bucket.
 func (a *around) Get(ctx context.Context, key string) (body []byte, err error) {
 	err = a.call(ctx, opGet, func(ctx context.Context) (int64, error) {

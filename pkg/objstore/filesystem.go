@@ -80,7 +80,34 @@ func (f *Filesystem) Put(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
-func (f *Filesystem) put(path string, body []byte) error {
+// Create implements creator.
+func (f *Filesystem) Create(ctx context.Context, key string, body []byte) error {
+	path, err := f.path(ctx, key)
+	if err == nil {
+		err = f.place(path, body, linkNew)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = ErrExists
+	}
+	if err != nil {
+		return fmt.Errorf("cannot create object %s: %w", key, err)
+	}
+	return nil
+}
+
+// linkNew gives a temporary file its name unless that is taken.
+func linkNew(temp, path string) error {
+	if err := os.Link(temp, path); err != nil {
+		return err
+	}
+	return os.Remove(temp)
+}
+
+func (f *Filesystem) put(path string, body []byte) error { return f.place(path, body, os.Rename) }
+
+// place writes the body to a temporary file and gives it its name with a function that does so at once: a rename replaces what is
+// there, a link does not.
+func (f *Filesystem) place(path string, body []byte, name func(temp, path string) error) error {
 	dir := filepath.Dir(path)
 	temp := fmt.Sprintf("%s%c%s%x-%x", dir, filepath.Separator, tempPrefix, f.run, f.temps.Add(1))
 	file, err := f.create(temp, dir)
@@ -93,7 +120,7 @@ func (f *Filesystem) put(path string, body []byte) error {
 	}
 	err = firstError(err, file.Close())
 	if err == nil {
-		err = os.Rename(temp, path)
+		err = name(temp, path)
 	}
 	if err != nil {
 		_ = os.Remove(temp)

@@ -42,6 +42,21 @@ func (m *Memory) Put(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
+// Create implements creator.
+func (m *Memory) Create(ctx context.Context, key string, body []byte) error {
+	err := firstError(ctx.Err(), checkKey(key))
+	if err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if _, ok := m.objects[key]; !ok {
+			m.objects[key] = memoryObject{body: bytes.Clone(body), modTime: time.Now()}
+			return nil
+		}
+		err = ErrExists
+	}
+	return fmt.Errorf("cannot create object %s: %w", key, err)
+}
+
 // Get implements Bucket.
 func (m *Memory) Get(ctx context.Context, key string) ([]byte, error) {
 	object, err := m.object(ctx, key)

@@ -83,6 +83,11 @@ func listDirsByPages(ctx context.Context, p pager, prefix string, fn func(string
 // pagedBucket gives pages of a bucket that has none: one page with everything. Its user trades memory for that.
 type pagedBucket struct{ Bucket }
 
+// Create implements creator.
+func (b pagedBucket) Create(ctx context.Context, key string, body []byte) error {
+	return Create(ctx, b.Bucket, key, body)
+}
+
 func (b pagedBucket) listPage(ctx context.Context, l listing) (page, error) {
 	var p page
 	if l.token != "" {

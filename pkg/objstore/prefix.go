@@ -43,6 +43,15 @@ func (p *prefixed) Put(ctx context.Context, key string, body []byte) error {
 	return p.inner.Put(ctx, full, body)
 }
 
+// Create implements creator.
+func (p *prefixed) Create(ctx context.Context, key string, body []byte) error {
+	full, err := p.key(key)
+	if err != nil {
+		return err
+	}
+	return Create(ctx, p.inner, full, body)
+}
+
 // Get implements Bucket.
 func (p *prefixed) Get(ctx context.Context, key string) ([]byte, error) {
 	full, err := p.key(key)

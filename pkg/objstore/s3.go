@@ -41,6 +41,24 @@ func (b *s3Bucket) Close() error {
 
 // Put implements Bucket.
 func (b *s3Bucket) Put(ctx context.Context, key string, body []byte) error {
+	return b.put(ctx, key, body, nil)
+}
+
+// Create implements creator. A server that knows no conditional requests may put the object all the same.
+func (b *s3Bucket) Create(ctx context.Context, key string, body []byte) error {
+	err := b.put(ctx, key, body, aws.String("*"))
+	if e, ok := errors.AsType[*RequestError](err); ok {
+		switch e.Status {
+		case http.StatusPreconditionFailed, http.StatusConflict:
+			return fmt.Errorf("cannot create object %s: %w", key, ErrExists)
+		case http.StatusNotImplemented:
+			return fmt.Errorf("cannot create object %s: %w", key, ErrNoCreate)
+		}
+	}
+	return err
+}
+
+func (b *s3Bucket) put(ctx context.Context, key string, body []byte, ifNoneMatch *string) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("cannot put object %s: %w", key, err)
 	}
@@ -49,6 +67,7 @@ func (b *s3Bucket) Put(ctx context.Context, key string, body []byte) error {
 	in := &s3.PutObjectInput{
 		Bucket:        &b.bucket,
 		Key:           &key,
+		IfNoneMatch:   ifNoneMatch,
 		Body:          watchedSeeker{bytes.NewReader(body), dog},
 		ContentLength: aws.Int64(int64(len(body))),
 		Metadata:      map[string]string{stampName: stampOf(body).String()},

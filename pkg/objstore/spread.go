@@ -49,6 +49,11 @@ func (s *spread) Put(ctx context.Context, key string, body []byte) error {
 	return s.bucket(key).Put(ctx, key, body)
 }
 
+// Create implements creator.
+func (s *spread) Create(ctx context.Context, key string, body []byte) error {
+	return Create(ctx, s.bucket(key), key, body)
+}
+
 // Get implements Bucket.
 func (s *spread) Get(ctx context.Context, key string) ([]byte, error) {
 	return s.bucket(key).Get(ctx, key)

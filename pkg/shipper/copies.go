@@ -91,6 +91,8 @@ type copies[F io.Closer] struct {
 	pool    *pool[F]
 	// forgotten is called when a copy is about to be removed.
 	forgotten func(path string)
+	// listed is told what a listing of a table found that began at a time; it may be nil.
+	listed func(key tableKey, found map[schema.IndexFile]bool, began time.Time)
 	// names are the tables in the bucket, by period.
 	names []tableNames
 

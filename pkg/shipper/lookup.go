@@ -52,6 +52,9 @@ func (s scope) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*
 			r()
 		}
 	}
+	// A listing that is due is read first, so that local files are seen no longer than it allows after the compactor has
+	// replaced their uploads. Without the bucket a lookup fails below, where an older listing may do.
+	_ = s.copies.table(key).refresh(ctx, s.cfg.ResyncInterval)
 	own := make(map[schema.IndexFile]bool)
 	for _, f := range s.local.of(key.period, key.day) {
 		own[f.object()] = true

@@ -112,6 +112,9 @@ func (t *remoteTable[F]) list(ctx context.Context) error {
 	for _, f := range gone {
 		t.c.forget(f.path)
 	}
+	if t.c.listed != nil {
+		t.c.listed(t.key, found, began)
+	}
 	return nil
 }
 

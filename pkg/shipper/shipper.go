@@ -73,6 +73,7 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 		accepts: func(name string) bool { return !isTSDB(name) },
 	}
 	s.copies = newCopies(cfg.CacheConfig, files, deps, s.pool, newCopyMetrics(deps.Registerer, "boltdb"), s.sets.forget)
+	s.copies.listed = s.dropCompacted
 	if err := s.openActiveDirectory(); err != nil {
 		return nil, err
 	}

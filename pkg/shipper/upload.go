@@ -52,6 +52,9 @@ func (s *Shipper) openActiveDirectory() error {
 	if err := s.readUploader(filepath.Join(dir, uploaderFolder, uploaderFile)); err != nil {
 		return fmt.Errorf("cannot read the uploader's name: %w", err)
 	}
+	if err := s.dropNoted(); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("cannot open active index directory: %w", err)
@@ -194,6 +197,7 @@ func (s *Shipper) upload(ctx context.Context, force bool) error {
 		}
 		s.local.uploadEnded(f, s.now(), err)
 		if err == nil {
+			s.noteUploaded()
 			done++
 		}
 	}
@@ -255,7 +259,11 @@ func (s *Shipper) dropAllUploaded() error {
 }
 
 func (s *Shipper) drop(files []*localFile) error {
+	if len(files) == 0 {
+		return nil
+	}
 	var errs []error
+	defer s.noteUploaded()
 	for _, f := range files {
 		if err := pointDropping.Hit(); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ func AcceptanceTest(t *testing.T, b objstore.Bucket) {
 		{"cancelled context", testCancelled},
 		{"concurrency", testConcurrency},
 		{"concurrent replacement", testReplacement},
+		{"create", testCreate},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t, b)
@@ -472,4 +474,32 @@ func testReplacement(t *testing.T, b objstore.Bucket) {
 		})
 	}
 	wg.Wait()
+}
+
+// testCreate wants that one of many who create an object succeeds. A bucket may also say that it cannot tell.
+func testCreate(t *testing.T, b objstore.Bucket) {
+	if err := objstore.Create(t.Context(), b, "create/probe", []byte("a")); errors.Is(err, objstore.ErrNoCreate) {
+		t.Skip(err)
+	}
+	require.ErrorIs(t, objstore.Create(t.Context(), b, "create/probe", []byte("b")), objstore.ErrExists)
+	got, err := b.Get(t.Context(), "create/probe")
+	require.NoError(t, err)
+	require.Equal(t, "a", string(got))
+	var wg sync.WaitGroup
+	var winners atomic.Int32
+	for range 8 {
+		wg.Go(func() {
+			switch err := objstore.Create(t.Context(), b, "create/race", []byte("x")); {
+			case err == nil:
+				winners.Add(1)
+			case !errors.Is(err, objstore.ErrExists):
+				t.Errorf("cannot create: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, winners.Load())
+	require.Error(t, objstore.Create(t.Context(), b, "/bad", nil))
+	require.NoError(t, b.Delete(t.Context(), "create/probe"))
+	require.NoError(t, objstore.Create(t.Context(), b, "create/probe", nil))
 }
