@@ -228,8 +228,7 @@ func (c *Compactor) finishRequests(ctx context.Context, tables []*table, rules *
 func (c *Compactor) isDone(f *deletes.Filter, tables []*table) bool {
 	on := c.carried[f.Part.Name()]
 	for _, t := range tables {
-		first := t.day * dayNanos
-		if !f.Overlaps(first, first+dayNanos-1) {
+		if !concerns(f, t.day) {
 			continue
 		}
 		if state, ok := on[tableID{t.period, t.day}]; !ok || state != t.state() || t.pending {

@@ -81,7 +81,6 @@ const maxMilli = int64(1) << 62
 
 // readSeries finds the tenants, and the labels of the streams of those whose rules want them.
 func (p *plan) readSeries(rules *ruleset) (map[streamID]labels.Labels, error) {
-	first := p.o.day * dayNanos
 	wanted := map[string]bool{}
 	pairs := map[streamID][]string{}
 	known := map[string]bool{}
@@ -96,7 +95,7 @@ func (p *plan) readSeries(rules *ruleset) (map[streamID]labels.Labels, error) {
 			p.tenants = append(p.tenants, tenant)
 			ret := rules.of(tenant)
 			p.retention[tenant] = ret
-			wanted[tenant] = len(ret.rules) > 0 || len(rules.filtersOn(tenant, first, first+dayNanos-1)) > 0
+			wanted[tenant] = len(ret.rules) > 0 || len(rules.filtersOn(tenant, p.o.day)) > 0
 		}
 		if r.Kind == schema.KindLabel && wanted[string(r.Tenant)] {
 			id := streamID{string(r.Tenant), r.Series}
@@ -167,11 +166,10 @@ func (p *plan) goes(id streamID, key []byte, name schema.ChunkName) (reason, boo
 
 // planChunks decides about delete requests and merges.
 func (c *Compactor) planChunks(ctx context.Context, p *plan, rules *ruleset, lbls map[streamID]labels.Labels, merge bool) error {
-	first := p.o.day * dayNanos
 	filters := map[string][]*deletes.Filter{}
 	deleting := false
 	for _, tenant := range p.tenants {
-		filters[tenant] = rules.filtersOn(tenant, first, first+dayNanos-1)
+		filters[tenant] = rules.filtersOn(tenant, p.o.day)
 		deleting = deleting || len(filters[tenant]) > 0
 	}
 	if !deleting && !merge {

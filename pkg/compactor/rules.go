@@ -141,13 +141,19 @@ func (s *ruleset) mayExpire(firstMilli int64) bool {
 	return false
 }
 
-// filtersOn returns the delete requests of a tenant that touch a day.
-func (s *ruleset) filtersOn(tenant string, first, last int64) []*deletes.Filter {
-	var out []*deletes.Filter
+// concerns reports whether a delete request may touch a chunk that has a row in the table of a day. A chunk over midnight has
+// its row in both tables, also in that of the day which the request leaves alone.
+func concerns(f *deletes.Filter, day int64) bool {
+	return f.Overlaps((day-1)*dayNanos, (day+2)*dayNanos-1)
+}
+
+// filtersOn returns the delete requests of a tenant if one of them concerns the table of a day: a chunk is rewritten to the
+// same bytes in each of its tables, so that all of them count.
+func (s *ruleset) filtersOn(tenant string, day int64) []*deletes.Filter {
 	for _, f := range s.filters[tenant] {
-		if f.Overlaps(first, last) {
-			out = append(out, f)
+		if concerns(f, day) {
+			return s.filters[tenant]
 		}
 	}
-	return out
+	return nil
 }

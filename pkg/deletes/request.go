@@ -85,19 +85,15 @@ func requestID(tenant, query string, created, salt int64) string {
 	return fmt.Sprintf("%08x", h.Sum32())
 }
 
-// splitSpan cuts [start, end] into parts of at most max milliseconds that do not overlap; a max of 0 cuts nothing.
+// splitSpan cuts [start, end] into parts of at most max milliseconds; a max of 0 cuts nothing. Neighbours share the instant at
+// which they meet: times between two milliseconds would lie in neither otherwise.
 func splitSpan(start, end, maxSpan int64) []span {
 	if maxSpan <= 0 {
 		return []span{{start, end}}
 	}
 	var out []span
-	for from := start; from <= end; from += maxSpan {
-		out = append(out, span{from, min(from+maxSpan-1, end)})
-	}
-	// A last part of the end alone belongs to the one before it: end is inside, so that whole intervals leave one instant.
-	if n := len(out); n > 1 && out[n-1].Start == out[n-1].End {
-		out[n-2].End = out[n-1].End
-		out = out[:n-1]
+	for from := start; from < end; from += maxSpan {
+		out = append(out, span{from, min(from+maxSpan, end)})
 	}
 	return out
 }

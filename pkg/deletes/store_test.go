@@ -206,8 +206,8 @@ func TestRefused(t *testing.T) {
 
 func TestSplitSpan(t *testing.T) {
 	require.Equal(t, []span{{0, 100}}, splitSpan(0, 100, 0))
-	require.Equal(t, []span{{0, 49}, {50, 100}}, splitSpan(0, 100, 50))
-	require.Equal(t, []span{{0, 29}, {30, 59}, {60, 89}, {90, 100}}, splitSpan(0, 100, 30))
+	require.Equal(t, []span{{0, 50}, {50, 100}}, splitSpan(0, 100, 50))
+	require.Equal(t, []span{{0, 30}, {30, 60}, {60, 90}, {90, 100}}, splitSpan(0, 100, 30))
 	require.Equal(t, []span{{0, 100}}, splitSpan(0, 100, 100))
 }
 
