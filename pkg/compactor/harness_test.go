@@ -54,6 +54,8 @@ func newWorldOn(t testing.TB, b objstore.Bucket, periods schema.Periods, change 
 	t.Helper()
 	w := &world{t: t, bucket: b, periods: periods, cfg: DefaultConfig}
 	w.cfg.Directory, w.cfg.Grace, w.cfg.Staleness, w.cfg.MergeAfter = t.TempDir(), 2*testResync, 3*testResync, 0
+	// A zstd coder belongs to the bubble that made it, and is pooled.
+	w.cfg.ChunkEncoding = compress.Snappy
 	l := limits.DefaultLimits()
 	if change != nil {
 		change(&w.cfg, &l)
