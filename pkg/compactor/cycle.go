@@ -84,8 +84,10 @@ func (c *Compactor) removeDue(ctx context.Context) (bucketManifests, error) {
 			return nil, err
 		}
 		for _, m := range out[b] {
-			pending += len(m.Superseded)
-			c.wake(time.UnixMilli(m.Due))
+			if m.Removed == 0 {
+				pending += len(m.Superseded)
+			}
+			c.wake(m.next(c.cfg.Staleness))
 		}
 	}
 	c.status.update(func(s *Status) { s.Pending = pending })
@@ -105,7 +107,7 @@ func (c *Compactor) sweepAll(ctx context.Context) error {
 			}
 		}
 		for _, m := range ms {
-			c.wake(time.UnixMilli(m.Due))
+			c.wake(m.next(c.cfg.Staleness))
 		}
 		errs = append(errs, err)
 	}

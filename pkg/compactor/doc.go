@@ -15,9 +15,10 @@
 //
 // Every change of a table has two phases. First the new chunks, the new file, the marks and the manifest are written, in this
 // order; now readers see old and new files together, which is harmless, since equal rows count once and entries are
-// deduplicated. After Config.Grace, when every reader has a listing with the new file, the old files are removed; and after
-// Config.DeleteDelay, at least long enough for lookups that used them, the chunks. A crash at any step leaves rows and chunks
-// that the next pass finds and treats as it would have: nothing is removed on account of what was meant to be done, only on
+// deduplicated. After Config.Grace, when every reader has a listing with the new file, the old files are removed; the chunks go
+// after Config.DeleteDelay, but not before Config.Staleness has passed since the last file that named them was removed, for lookups
+// work with listings of before. A crash at any step leaves rows and chunks that the next pass finds and treats as it would
+// have: nothing is removed on account of what was meant to be done, only on
 // account of what stands in the bucket. In particular a chunk is removed only if no file of any of its tables names it.
 //
 // Rows are streamed from memory-mapped files into the new file. What is held in memory grows with the streams that have rules

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"logstore/pkg/objstore"
@@ -24,6 +25,9 @@ type manifest struct {
 	// Created and Due are in milliseconds.
 	Created int64 `json:"created"`
 	Due     int64 `json:"due"`
+	// Removed is when the superseded files were removed, in milliseconds; 0 before that. The manifest stays for Config.Staleness
+	// more, for lookups still use the listing of before, and so the chunks that only those files name must stay too.
+	Removed int64 `json:"removed,omitempty"`
 
 	// key is that of the manifest's object.
 	key string
@@ -43,6 +47,19 @@ func (ms manifests) of(p *schema.PeriodConfig, table string) map[string]bool {
 		}
 	}
 	return gone
+}
+
+// pending reports whether readers may still use files of a table that others stand for.
+func (ms manifests) pending(p *schema.PeriodConfig, table string) bool {
+	return slices.ContainsFunc(ms, func(m *manifest) bool { return m.Table == table && m.PathPrefix == p.PathPrefix })
+}
+
+// next is when something is to be done with the manifest.
+func (m *manifest) next(staleness time.Duration) time.Time {
+	if m.Removed > 0 {
+		return time.UnixMilli(m.Removed).Add(staleness)
+	}
+	return time.UnixMilli(m.Due)
 }
 
 // readManifests returns the manifests of a bucket, oldest first.
@@ -75,7 +92,9 @@ func readManifests(ctx context.Context, b objstore.Bucket) (manifests, error) {
 
 // write stores the manifest under a name that sorts by time.
 func (m *manifest) write(ctx context.Context, b objstore.Bucket) error {
-	m.key = fmt.Sprintf("%s%016x-%s.json", manifestPrefix, m.Created, m.Table)
+	if m.key == "" {
+		m.key = fmt.Sprintf("%s%016x-%s.json", manifestPrefix, m.Created, m.Table)
+	}
 	body, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("cannot write a manifest: %w", err)
@@ -86,13 +105,19 @@ func (m *manifest) write(ctx context.Context, b objstore.Bucket) error {
 	return objstore.Sync(ctx, b)
 }
 
-// removeSuperseded removes the files whose time has come, and their manifests behind them. It returns the manifests that are left.
-// The files go only if those that stand for them are there: a bucket that was put back from a copy may lack them.
+// removeSuperseded removes the files whose time has come, and later, when no reader can know of them any more, their manifests. It
+// returns the manifests that are left. The files go only if those that stand for them are there: a bucket that was put back from a copy may lack them.
 func (c *Compactor) removeSuperseded(ctx context.Context, b objstore.Bucket, all manifests) (manifests, error) {
 	var left manifests
 	for i, m := range all {
-		if m.Due > c.now().UnixMilli() {
+		if m.next(c.cfg.Staleness).After(c.now()) {
 			left = append(left, m)
+			continue
+		}
+		if m.Removed > 0 {
+			if err := b.Delete(ctx, m.key); err != nil {
+				return append(left, all[i:]...), fmt.Errorf("cannot remove a manifest: %w", err)
+			}
 			continue
 		}
 		missing, err := c.missing(ctx, b, m, all)
@@ -101,12 +126,19 @@ func (c *Compactor) removeSuperseded(ctx context.Context, b objstore.Bucket, all
 		}
 		if missing != "" {
 			c.logger.Error("a compacted index file is gone; the files that it stands for are kept and merged anew", "key", missing, "table", m.Table)
-		} else if err := c.removeFiles(ctx, b, m); err != nil {
+			if err := b.Delete(ctx, m.key); err != nil {
+				return append(left, all[i:]...), fmt.Errorf("cannot remove a manifest: %w", err)
+			}
+			continue
+		}
+		if err := c.removeFiles(ctx, b, m); err != nil {
 			return append(left, all[i:]...), err
 		}
-		if err := b.Delete(ctx, m.key); err != nil {
-			return append(left, all[i:]...), fmt.Errorf("cannot remove a manifest: %w", err)
+		m.Removed = c.now().UnixMilli()
+		if err := m.write(ctx, b); err != nil {
+			return append(left, all[i:]...), err
 		}
+		left = append(left, m)
 	}
 	return left, nil
 }

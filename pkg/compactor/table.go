@@ -37,7 +37,7 @@ type table struct {
 	bucket objstore.Bucket
 	// files are those that count: nothing stands for them.
 	files []schema.IndexFile
-	// pending tells that files are still there for which others stand.
+	// pending tells that readers may still use files for which others stand.
 	pending bool
 	// stamp is the latest time in the name of a compacted file, one that is about to go too.
 	stamp int64
@@ -72,7 +72,7 @@ func (c *Compactor) listTables(ctx context.Context) ([]*table, error) {
 func (t *table) list(ctx context.Context, ms manifests) error {
 	gone := ms.of(t.p, t.name)
 	prefix := t.p.TableKey(t.name)
-	t.files, t.pending = nil, false
+	t.files, t.pending = nil, ms.pending(t.p, t.name)
 	err := t.bucket.List(ctx, prefix, func(o objstore.ObjectInfo) error {
 		f, ok := schema.ParseIndexKey(prefix, o.Key)
 		if ok && isCompacted(f) {
@@ -80,8 +80,7 @@ func (t *table) list(ctx context.Context, ms manifests) error {
 		}
 		switch {
 		case !ok:
-		case gone[o.Key]:
-			t.pending = true
+		case gone[o.Key]: // It is about to go.
 		default:
 			t.files = append(t.files, f)
 		}
