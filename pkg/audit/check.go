@@ -71,7 +71,7 @@ type Report struct {
 	Chunks     int   `json:"chunks"`
 	ChunkBytes int64 `json:"chunk_bytes"`
 	Entries    int64 `json:"entries"`
-	// Young counts chunks that are not indexed yet, Redundant those that need not be: their entries are in others.
+	// Young counts chunks that are not indexed yet, Redundant those that need not be: their entries, if any, are in others.
 	Young       int `json:"young"`
 	Redundant   int `json:"redundant"`
 	Others      int `json:"other_objects"`

@@ -142,7 +142,10 @@ func TestRebuild(t *testing.T) {
 			require.Contains(t, b.on(command.ExitOK, "rebuild-index"), "would be indexed; -write does it")
 			_, err := os.Stat(filepath.Join(b.c.Bucket, "index"))
 			require.ErrorIs(t, err, os.ErrNotExist, "nothing is written without -write")
-			require.Equal(t, before.Chunks, b.check(command.ExitFindings).ByKind[audit.NotIndexed])
+			bare := b.check(command.ExitFindings)
+			// The chunks of blank lines have no entry at all: nothing is missing without their rows.
+			require.Equal(t, before.Chunks, bare.ByKind[audit.NotIndexed]+bare.Redundant)
+			require.LessOrEqual(t, bare.Redundant, 3)
 			require.Contains(t, b.on(command.ExitOK, "rebuild-index", "-write"), fmt.Sprintf("%d chunks", before.Chunks))
 			after := b.check(command.ExitOK)
 			require.Equal(t, before.Entries, after.Entries)
