@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,9 +14,11 @@ import (
 	"logstore/pkg/config"
 	"logstore/pkg/deletes"
 	"logstore/pkg/logql"
+	"logstore/pkg/model"
 	"logstore/pkg/objstore"
 	"logstore/pkg/ring"
 	"logstore/pkg/schema"
+	"logstore/pkg/store"
 )
 
 // newDeletes builds what keeps delete requests. Without retention nobody processes them, so that there are none.
@@ -68,7 +71,11 @@ func (a *App) newCompactor() error {
 		return err
 	}
 	a.compactor, err = compactor.New(cfg, compactor.Deps{
-		Periods: a.periods, Bucket: func(period int) objstore.Bucket { return index[period] }, Chunks: a.store, Limits: a.limits, Deletes: a.deletes,
+		Periods: a.periods, Bucket: func(period int) objstore.Bucket { return index[period] }, Chunks: describedChunks{a.store, a.logger},
+		Limits: a.limits, Deletes: a.deletes,
+		OnChunkDeleted: func(ctx context.Context, name schema.ChunkName) error {
+			return a.store.DeleteSidecar(ctx, name.ChunkRef)
+		},
 		Owner: a.ownsCompaction, Flush: a.flushNow, Disk: a.chunkDisk,
 		Logger: a.logger.With("component", "compactor"), Registerer: a.registry,
 	})
@@ -123,6 +130,23 @@ func (a *App) chunkDisk() (used, size int64, err error) {
 		}
 	}
 	return 0, 0, errors.New("no period has a filesystem store")
+}
+
+// describedChunks writes the sidecars of the chunks that the compactor writes.
+type describedChunks struct {
+	*store.Store
+	logger *slog.Logger
+}
+
+// PutObject stores a chunk, and its sidecar behind it. A chunk without one is only read slower.
+func (c describedChunks) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
+	if err := c.Store.PutObject(ctx, ref, object); err != nil {
+		return err
+	}
+	if err := c.StoreSidecar(ctx, ref, object, nil); err != nil {
+		c.logger.Warn("cannot store the sidecar of a compacted chunk", "err", err)
+	}
+	return nil
 }
 
 // runCompactor compacts while the ring wants it.
