@@ -77,6 +77,7 @@ func indexFiles(t *testing.T, bucket string) map[string][]string {
 func TestFixturesCompacted(t *testing.T) {
 	for _, name := range lokibuckets.Names(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			c := lokibuckets.Open(t, name)
 			cases, err := conformance.Read(filepath.Join(filepath.Dir(c.Config), "queries.jsonl"))
 			require.NoError(t, err)

@@ -26,6 +26,7 @@ func TestFailpoints(t *testing.T) {
 		}
 		walked++
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			config := "-config.file=" + writeConfig(t, dir, smallChunks, "{{DIR}}", dir)
 			p := NewProcess(t, dir, config)
