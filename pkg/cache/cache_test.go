@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -98,6 +99,8 @@ func TestWriteBehindIsBounded(t *testing.T) {
 		var mu sync.Mutex
 		written := 0
 		block := make(chan struct{})
+		release := sync.OnceFunc(func() { close(block) })
+		defer release() // also when an assertion fails, so that no writer outlives the test
 		w := newWriteBehind(WriteConfig{Goroutines: 2, MaxItems: 100, MaxBytes: 1 << 20}, m, func(_ context.Context, batch []pair) {
 			<-block
 			mu.Lock()
@@ -106,18 +109,23 @@ func TestWriteBehindIsBounded(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go w.run(ctx)
 		for range 50 {
 			w.put(pair{key: "a", value: []byte("b")})
 		}
-		synctest.Wait()
+		go w.run(ctx)
+		synctest.Wait() // the first writer holds all 50: they are one batch
+		w.put(pair{key: "a", value: []byte("b")})
+		synctest.Wait() // the second writer holds one
+		require.Empty(t, w.queue)
 		for range 1000 { // nobody writes: the queue fills and then drops
 			w.put(pair{key: "a", value: []byte("b")})
 		}
-		require.Len(t, w.queue, 100)
-		close(block)
 		synctest.Wait()
-		require.Equal(t, 150, written)
+		require.Len(t, w.queue, 100)
+		require.EqualValues(t, 900, testutil.ToFloat64(m.dropped))
+		release()
+		synctest.Wait()
+		require.Equal(t, 151, written)
 		require.Zero(t, w.bytes)
 	})
 }
