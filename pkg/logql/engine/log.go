@@ -25,6 +25,8 @@ type logItem struct {
 	// outline and numbers are set for some blocks of a piece that are to be read together.
 	outline logql.Outline
 	numbers []int
+	// lines is how many entries these blocks have, or the block.
+	lines int
 	// more says that better blocks of the piece are read before these.
 	more bool
 }
@@ -67,8 +69,9 @@ type logRun struct {
 	eager bool
 
 	pieces, blocks logQueue
-	opening        []int64 // edges of the pieces being opened
-	reading        []int64 // edges of the blocks being read
+	opening        []logItem // what is being opened
+	reading        []logItem // the blocks being read
+	seen, passed   int       // lines that were looked at, and those of them that passed
 	outcomes       chan logOutcome
 	idle           []*logReader
 	stop           context.CancelFunc
@@ -81,6 +84,7 @@ type logOutcome struct {
 	outline logql.Outline
 	reader  *logReader
 	entries []entry
+	seen    int // how many entries of the block were looked at
 	err     error
 }
 
@@ -174,7 +178,7 @@ func (r *logRun) dispatch(ctx context.Context) {
 			break
 		}
 		item := heap.Pop(&r.pieces).(logItem)
-		r.opening = append(r.opening, item.edge)
+		r.opening = append(r.opening, item)
 		go func() {
 			r.outcomes <- r.open(ctx, item)
 		}()
@@ -184,12 +188,12 @@ func (r *logRun) dispatch(ctx context.Context) {
 			return
 		}
 		item := heap.Pop(&r.blocks).(logItem)
-		r.reading = append(r.reading, item.edge)
+		r.reading = append(r.reading, item)
 		reader := r.idle[len(r.idle)-1]
 		r.idle = r.idle[:len(r.idle)-1]
 		go func() {
 			entries, err := reader.read(ctx, item)
-			r.outcomes <- logOutcome{item: item, reader: reader, entries: entries, err: err}
+			r.outcomes <- logOutcome{item: item, reader: reader, entries: entries, seen: reader.seen, err: err}
 		}()
 	}
 }
@@ -205,6 +209,9 @@ func (r *logRun) mayOpen() bool {
 		return len(r.reading)+len(r.opening) == 0 && !r.order.better(r.blocks.edge(), r.pieces.edge())
 	}
 	if r.eager {
+		if r.pieces.items[0].more && r.sufficient(r.pieces.edge()) {
+			return false
+		}
 		return r.blocks.Len() < readAhead*r.q.workers || !r.wanted(r.blocks.edge())
 	}
 	return r.blocks.Len() < 2*r.q.workers || !r.order.better(r.blocks.edge(), r.pieces.edge())
@@ -216,8 +223,8 @@ func (r *logRun) wanted(edge int64) bool { return !r.order.better(r.collector.th
 // waiting is the best edge of the pieces that are not open.
 func (r *logRun) waiting() int64 {
 	edge := r.pieces.edge()
-	for _, e := range r.opening {
-		if r.order.better(e, edge) {
+	for i := range r.opening {
+		if e := r.opening[i].edge; r.order.better(e, edge) {
 			edge = e
 		}
 	}
@@ -230,8 +237,8 @@ func (r *logRun) edge() int64 {
 	if r.order.better(r.blocks.edge(), edge) {
 		edge = r.blocks.edge()
 	}
-	for _, e := range r.reading {
-		if r.order.better(e, edge) {
+	for i := range r.reading {
+		if e := r.reading[i].edge; r.order.better(e, edge) {
 			edge = e
 		}
 	}
@@ -241,7 +248,7 @@ func (r *logRun) edge() int64 {
 // take handles what a goroutine found.
 func (r *logRun) take(o logOutcome) error {
 	if o.reader == nil {
-		r.opening = drop(r.opening, o.item.edge)
+		r.opening = drop(r.opening, &o.item)
 		if o.err != nil {
 			return o.err
 		}
@@ -256,12 +263,14 @@ func (r *logRun) take(o logOutcome) error {
 			b := &o.chunk.Blocks[i]
 			edge := r.edgeOf(b.MinTime, b.MaxTime)
 			if b.Entries > 0 && r.span.Overlaps(b.MinTime, b.MaxTime) && r.wanted(edge) {
-				heap.Push(&r.blocks, logItem{edge: edge, stream: o.item.stream, block: b})
+				heap.Push(&r.blocks, logItem{edge: edge, stream: o.item.stream, block: b, lines: b.Entries})
 			}
 		}
 		return nil
 	}
-	r.reading = drop(r.reading, o.item.edge)
+	r.reading = drop(r.reading, &o.item)
+	r.seen += o.seen
+	r.passed += len(o.entries)
 	err := o.err
 	if err == nil {
 		err = r.collector.add(o.entries)
@@ -271,11 +280,13 @@ func (r *logRun) take(o logOutcome) error {
 	return err
 }
 
-// drop removes one edge from the list.
-func drop(edges []int64, edge int64) []int64 {
-	i := slices.Index(edges, edge)
-	edges[i] = edges[len(edges)-1]
-	return edges[:len(edges)-1]
+// drop removes the item from the list, or one that counts the same.
+func drop(items []logItem, item *logItem) []logItem {
+	i := slices.IndexFunc(items, func(x logItem) bool { return x.edge == item.edge && x.lines == item.lines })
+	last := len(items) - 1
+	items[i] = items[last]
+	items[last] = logItem{}
+	return items[:last]
 }
 
 // value groups the entries by their labels.

@@ -69,6 +69,30 @@ func (r *logRun) takeOutline(o *logOutcome) {
 		numbers = numbers[len(run):]
 		best := edge(run[0])
 		run = slices.Sorted(slices.Values(run))
-		heap.Push(&r.pieces, logItem{edge: best, stream: o.item.stream, piece: o.item.piece, outline: o.outline, numbers: run, more: more})
+		lines := 0
+		for _, i := range run {
+			lines += blocks[i].Entries
+		}
+		heap.Push(&r.pieces, logItem{
+			edge: best, stream: o.item.stream, piece: o.item.piece, outline: o.outline, numbers: run, lines: lines, more: more,
+		})
 	}
+}
+
+// sufficient reports whether what is at hand and not behind the edge probably completes the result, going by the share of lines that passed
+// so far. Until something was read nothing is known, and what is at hand has to tell first: how many blocks of a query that drops few
+// lines are read must not depend on how fast they come.
+func (r *logRun) sufficient(edge int64) bool {
+	lines := 0
+	for _, items := range [][]logItem{r.opening, r.reading, r.blocks.items} {
+		for i := range items {
+			if !r.order.better(edge, items[i].edge) {
+				lines += items[i].lines
+			}
+		}
+	}
+	if r.seen == 0 {
+		return lines > 0
+	}
+	return lines > 0 && float64(lines)*float64(r.passed)/float64(r.seen) >= float64(r.collector.perBlock())
 }

@@ -19,6 +19,9 @@ type logReader struct {
 	sel     []int32
 	meta    []model.Pair
 	entries []entry
+	// seen is how many entries of the last block were looked at. The one at which reading stopped does not count: it may not have been
+	// refused by the query.
+	seen int
 }
 
 func newLogReader(run *logRun) *logReader { return &logReader{run: run} }
@@ -35,6 +38,7 @@ func (r *logReader) read(ctx context.Context, item logItem) ([]entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	r.seen = 0
 	r.batch = chunk.GetBatch()
 	defer func() {
 		chunk.PutBatch(r.batch)
@@ -46,6 +50,7 @@ func (r *logReader) read(ctx context.Context, item logItem) ([]entry, error) {
 	}
 	if !r.run.pipe.MayMatch(r.batch) {
 		acct.lines.Add(int64(item.block.Entries))
+		r.seen = item.block.Entries
 		return nil, nil
 	}
 	if err := r.batch.Walk(); err != nil {
@@ -69,9 +74,16 @@ func (r *logReader) read(ctx context.Context, item logItem) ([]entry, error) {
 		} else {
 			from = high
 		}
-		if !r.take(item, limit) {
+		if stopped := r.take(item, limit); stopped >= 0 {
+			if backward {
+				low = stopped + 1
+			} else {
+				high = stopped
+			}
+			r.seen += high - low
 			break
 		}
+		r.seen += high - low
 	}
 	acct.passed.Add(int64(len(r.entries)))
 	return r.entries, nil
@@ -90,10 +102,10 @@ func (r *logReader) bounds(ts []int64) (from, to int) {
 	return from, to
 }
 
-// take runs the pipeline on the selected entries. It reports whether more are wanted.
-func (r *logReader) take(item logItem, limit int) bool {
+// take runs the pipeline on the selected entries. It returns the index of the one at which it stopped, as no more are wanted, or -1.
+func (r *logReader) take(item logItem, limit int) (stopped int) {
 	if len(r.sel) == 0 {
-		return true
+		return -1
 	}
 	bound := r.bound.get(item.stream, func() *pipeline.Stream { return r.run.pipe.ForStream(item.stream.labels) })
 	threshold := r.run.collector.threshold()
@@ -101,7 +113,7 @@ func (r *logReader) take(item logItem, limit int) bool {
 		i := int(index)
 		ts := r.batch.Ts[i]
 		if r.run.order.better(threshold, ts) {
-			return false
+			return i
 		}
 		if r.dupes.repeated(r.batch, i) {
 			continue
@@ -120,8 +132,8 @@ func (r *logReader) take(item logItem, limit int) bool {
 			hash: r.dupes.hash(entryRef{r.batch, i}), line: string(line), res: res,
 		})
 		if len(r.entries) == limit {
-			return false
+			return i
 		}
 	}
-	return true
+	return -1
 }
