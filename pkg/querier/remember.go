@@ -69,7 +69,8 @@ func recallParts[T any](ctx context.Context, r recall, span model.Interval, c co
 	}
 	var answers []T
 	for _, s := range splitInterval(span, length, model.Forward) {
-		if s.from >= newest && s.from > span.Start { // what is fresh is asked for at once
+		// What is fresh is asked for at once, and so is a rest that only the rounding of the request's end made.
+		if s.from >= newest && s.from > span.Start || span.End-s.to < int64(time.Second) {
 			s.to = span.End
 		}
 		answer, err := recallOf(ctx, r, model.Interval{Start: s.from, End: s.to}, c, ask)
