@@ -249,7 +249,10 @@ func TestReplicas(t *testing.T) {
 				require.Equal(t, tc.longest, took)
 				time.Sleep(10 * time.Second)
 				for i, m := range c.members {
-					require.Equal(t, tc.faults[i] == hangs && m.standing == rpc.Good, m.late > 0, "member %d", i)
+					m.mu.Lock()
+					late, good := m.late > 0, m.standing == rpc.Good
+					m.mu.Unlock()
+					require.Equal(t, tc.faults[i] == hangs && good, late, "member %d", i)
 				}
 			})
 		})
