@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,9 +134,10 @@ func TestWriteBehindIsBounded(t *testing.T) {
 func TestBreakerSaysEachChangeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedLog
-		dead := true
+		var dead atomic.Bool
+		dead.Store(true)
 		b := newBreaker("chunks", slog.New(slog.NewTextHandler(&log, nil)), newMetrics("test", "redis", nil), func(context.Context) error {
-			if dead {
+			if dead.Load() {
 				return context.DeadlineExceeded
 			}
 			return nil
@@ -144,7 +146,7 @@ func TestBreakerSaysEachChangeOnce(t *testing.T) {
 		defer cancel()
 		go b.run(ctx)
 		for round := range 2 {
-			dead = true
+			dead.Store(true)
 			require.True(t, b.allow())
 			for range 10 {
 				b.failed(context.DeadlineExceeded)
@@ -152,7 +154,7 @@ func TestBreakerSaysEachChangeOnce(t *testing.T) {
 			require.False(t, b.allow())
 			time.Sleep(time.Minute)
 			require.False(t, b.allow(), "it is still dead")
-			dead = false
+			dead.Store(false)
 			time.Sleep(lastProbe + time.Second)
 			require.True(t, b.allow())
 			require.Equal(t, 2*(round+1), strings.Count(log.String(), "\n"), log.String())

@@ -3,6 +3,7 @@ package querier
 import (
 	"bytes"
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 func TestQueueServesTheOneThatUsedLeast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(2, 0, newMetrics(prometheus.NewRegistry()))
+		var mu sync.Mutex
 		var order []string
 		ask := func(tenant string, takes time.Duration) {
 			go func() {
@@ -26,7 +28,9 @@ func TestQueueServesTheOneThatUsedLeast(t *testing.T) {
 				if err != nil {
 					return
 				}
+				mu.Lock()
 				order = append(order, tenant)
+				mu.Unlock()
 				time.Sleep(takes)
 				release()
 			}()
@@ -40,6 +44,7 @@ func TestQueueServesTheOneThatUsedLeast(t *testing.T) {
 			ask("modest", 10*time.Millisecond)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Len(t, order, 23)
 		require.Equal(t, []string{"modest", "modest", "modest"}, order[4:7], "what waited longer has used more")
 		require.Zero(t, q.running)

@@ -172,6 +172,7 @@ func TestTakeoverAfterCrash(t *testing.T) {
 		c.put(t, recording(10))
 		a, b := c.start(t, "a"), c.start(t, "b")
 		time.Sleep(4 * time.Minute)
+		synctest.Wait()
 		require.NotEmpty(t, a.alerts, "the alert fires")
 		fired := a.alerts[0].FiredAt
 		require.Empty(t, b.times())
