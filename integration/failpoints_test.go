@@ -92,7 +92,7 @@ func TestCompactionFailpoints(t *testing.T) {
 			}
 			deleteErrors(p, now)
 			p.Env = nil
-			p.mustDie()
+			require.True(t, p.killed(90*time.Second), "the point was not passed\n%s", p.Log())
 			p.Start()
 			deleteErrors(p, now) // the first one's answer may have been lost
 			want := map[string]string{"young": "20", "young error": "", "young info": "20", "old": ""}
@@ -159,8 +159,8 @@ func deleteErrors(p *Process, now time.Time) {
 	}
 }
 
-// mustDie waits until a failpoint has killed the process.
-func (p *Process) mustDie() {
+// killed reports whether a failpoint kills the process within a time.
+func (p *Process) killed(wait time.Duration) bool {
 	p.t.Helper()
 	select {
 	case <-p.done:
@@ -168,8 +168,9 @@ func (p *Process) mustDie() {
 		require.True(p.t, ok)
 		require.Equal(p.t, syscall.SIGKILL, status.Signal(), p.Log())
 		p.cmd = nil
-	case <-time.After(90 * time.Second):
-		p.t.Fatalf("the point was not passed\n%s", p.Log())
+		return true
+	case <-time.After(wait):
+		return false
 	}
 }
 
@@ -211,25 +212,13 @@ func failpoints(t *testing.T) []string {
 // untilKilled pushes, flushes and at last stops the process, until a failpoint has killed it.
 func untilKilled(t *testing.T, p *Process, w *workload) {
 	t.Helper()
-	killed := func(wait time.Duration) bool {
-		select {
-		case <-p.done:
-			status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-			require.True(t, ok)
-			require.Equal(t, syscall.SIGKILL, status.Signal(), p.Log())
-			p.cmd = nil
-			return true
-		case <-time.After(wait):
-			return false
-		}
-	}
 	for range 8 {
 		pushFor(w, p.URL, 150*time.Millisecond)
 		postFlush(p.URL)
-		if killed(300 * time.Millisecond) {
+		if p.killed(300 * time.Millisecond) {
 			return
 		}
 	}
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.True(t, killed(time.Minute), "the point was not passed")
+	require.True(t, p.killed(time.Minute), "the point was not passed")
 }
