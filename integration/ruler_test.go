@@ -121,6 +121,10 @@ func TestRuler(t *testing.T) {
 	stopPushing()
 	eventually(t, 20*time.Second, "the alert is resolved", func() bool { return len(am.Alerts(t)) == 0 && len(alertsOf(t, p)) == 0 })
 	checkRecorded(t, p, prom, begin)
+	for _, state := range []string{"pending", "firing"} {
+		key := `{"__name__":"ALERTS","alertname":"ManyErrors","alertstate":"` + state + `","app":"web","cluster":"one","severity":"page"}`
+		require.NotEmpty(t, prom.Samples(t, "ALERTS", time.Since(begin))[key], "Prometheus knows when the alert was "+state)
+	}
 }
 
 // checkRecorded compares what Prometheus has with what queries give, and looks for gaps.

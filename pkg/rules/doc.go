@@ -11,7 +11,6 @@
 //     without being sent as new, and keep_firing_for goes on counting. Prometheus rebuilds `for` alone, from series in
 //     its database, which a store of logs has not got; this is why the library is not used (it would also bring PromQL's
 //     dependency analysis, Alertmanager's models and service discovery).
-//   - Samples named ALERTS are not made.
 //   - A group of a file that does not parse leaves the file's other groups alone.
 //
 // Templates are expanded by Prometheus' own package, so that every function and text is the same.

@@ -116,7 +116,7 @@ type ruleState struct {
 
 	// guarded
 	active    alerts
-	series    map[string]labels.Labels // recorded by the last evaluation
+	series    map[string]labels.Labels // recorded by the last evaluation, those of alerts too
 	err       error
 	evaluated bool
 	last      time.Time
@@ -245,11 +245,13 @@ func (e *Evaluator) evalAlert(ctx context.Context, st *ruleState, ts time.Time, 
 	res.Changed = res.Changed || changed
 	if limit := e.group.Limit; limit > 0 && active > limit {
 		st.active = alerts{}
+		st.recordAlerts(ts.Add(-e.offset()), res)
 		return fmt.Errorf("exceeded limit of %d with %d alerts", limit, active)
 	}
 	for _, a := range st.active.due(ts, e.opts.ResendDelay, e.interval) {
 		res.Alerts = append(res.Alerts, DueAlert{Alert: a, Expr: st.rule.Expr})
 	}
+	st.recordAlerts(ts.Add(-e.offset()), res)
 	return nil
 }
 

@@ -165,7 +165,9 @@ func TestLimits(t *testing.T) {
 	b.set(web(1), Sample{Labels: labels.FromStrings("app", "db")})
 	res := b.at(time.Minute)
 	require.Equal(t, 2, res.Failed)
-	require.Empty(t, res.Samples)
+	for _, s := range res.Samples {
+		require.Equal(t, value.StaleNaN, math.Float64bits(s.Value), s.Labels.String()) // the alert's series end, nothing is recorded
+	}
 	s := b.e.Status()
 	require.EqualError(t, s.Rules[0].Err, "exceeded limit of 1 with 2 alerts")
 	require.EqualError(t, s.Rules[1].Err, "exceeded limit of 1 with 2 series")

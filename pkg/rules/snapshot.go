@@ -125,11 +125,9 @@ func (e *Evaluator) Restore(s Snapshot, ts time.Time) bool {
 		for _, a := range rs.Alerts {
 			st.restore(a, down, e.interval, e.opts.GracePeriod, s.Last, ts)
 		}
-		if st.rule.Record != "" {
-			st.series = make(map[string]labels.Labels, len(rs.Series))
-			for _, set := range rs.Series {
-				st.series[string(set.Bytes(nil))] = set
-			}
+		st.series = make(map[string]labels.Labels, len(rs.Series))
+		for _, set := range rs.Series {
+			st.series[string(set.Bytes(nil))] = set
 		}
 	}
 	return true
