@@ -93,6 +93,9 @@ func (f *files) where() string {
 	return "folders of tenants in " + f.pattern
 }
 
+// names implements source.
+func (f *files) names(ctx context.Context, id string) ([]entry, []error) { return f.load(ctx, id) }
+
 // load implements source.
 func (f *files) load(ctx context.Context, id string) ([]entry, []error) {
 	var entries []entry

@@ -88,7 +88,9 @@ func (r *Ruler) SetGroup(ctx context.Context, tenant, namespace string, text []b
 	if len(namespace) > maxName || len(g.Name) > maxName {
 		return invalid(fmt.Sprintf("the name of a namespace or group must not be longer than %d bytes", maxName))
 	}
-	got := r.load(ctx, tenant)
+	r.storeMu.Lock()
+	defer r.storeMu.Unlock()
+	got := r.deps.Store.names(ctx, tenant)
 	n := 1
 	for ns, entries := range got.groups[tenant] {
 		for _, e := range entries {
@@ -103,10 +105,7 @@ func (r *Ruler) SetGroup(ctx context.Context, tenant, namespace string, text []b
 	if err := r.checkLimits(tenant, n, len(g.Rules)); err != nil {
 		return err
 	}
-	r.storeMu.Lock()
-	err = r.deps.Store.objects.set(ctx, tenant, namespace, &g)
-	r.storeMu.Unlock()
-	if err != nil {
+	if err := r.deps.Store.objects.set(ctx, tenant, namespace, &g); err != nil {
 		return fmt.Errorf("cannot store the rule group: %w", err)
 	}
 	r.written()
@@ -130,7 +129,8 @@ func (r *Ruler) DeleteGroup(ctx context.Context, tenant, namespace, group string
 	if r.deps.Store.objects == nil {
 		return readOnly("DeleteRuleGroup unsupported in rule local store")
 	}
-	return r.delete(ctx, tenant, namespace, func(e entry) bool { return e.group.Name == group })
+	_, err := r.delete(ctx, tenant, namespace, func(e entry) bool { return e.group.Name == group })
+	return err
 }
 
 // DeleteNamespace removes all groups of a namespace.
@@ -138,32 +138,38 @@ func (r *Ruler) DeleteNamespace(ctx context.Context, tenant, namespace string) e
 	if r.deps.Store.objects == nil {
 		return readOnly("DeleteNamespace unsupported in rule local store")
 	}
-	if got := r.load(ctx, tenant); len(got.groups[tenant][namespace]) == 0 {
-		if len(got.errs) > 0 && got.count == 0 {
-			return got.errs[0]
-		}
+	n, err := r.delete(ctx, tenant, namespace, func(entry) bool { return true })
+	if n == 0 && err == nil {
 		return ErrNamespaceNotFound
 	}
-	return r.delete(ctx, tenant, namespace, func(entry) bool { return true })
+	return err
 }
 
-func (r *Ruler) delete(ctx context.Context, tenant, namespace string, which func(entry) bool) error {
-	got := r.load(ctx, tenant)
+// delete removes groups of a namespace and returns how many. That the store cannot be read is an error only if nothing is
+// known to be there.
+func (r *Ruler) delete(ctx context.Context, tenant, namespace string, which func(entry) bool) (int, error) {
 	r.storeMu.Lock()
 	defer r.storeMu.Unlock()
+	got := r.deps.Store.names(ctx, tenant)
+	n := 0
 	for _, e := range got.groups[tenant][namespace] {
 		if !which(e) {
 			continue
 		}
 		if e.file != "" {
-			return invalid(fmt.Sprintf("group %q of namespace %q is in the file %s, which the API does not change", e.group.Name, namespace, path.Base(e.file)))
+			return n, invalid(fmt.Sprintf("group %q of namespace %q is in the file %s, which the API does not change", e.group.Name, namespace, path.Base(e.file)))
 		}
 		if err := r.deps.Store.objects.delete(ctx, tenant, namespace, e.group.Name); err != nil {
-			return fmt.Errorf("cannot remove the rule group: %w", err)
+			return n, fmt.Errorf("cannot remove the rule group: %w", err)
 		}
+		n++
 	}
-	r.written()
-	return nil
+	if n > 0 {
+		r.written()
+	} else if len(got.errs) > 0 && got.count == 0 {
+		return 0, got.errs[0]
+	}
+	return n, nil
 }
 
 // written makes this member, and the others, look at the store again.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"logstore/pkg/objstore"
 	"logstore/pkg/rules"
 	"logstore/pkg/tenant"
@@ -71,26 +73,41 @@ func isRuleFile(name string) bool {
 	return false
 }
 
-// load implements source.
-func (o *objects) load(ctx context.Context, id string) ([]entry, []error) {
-	prefix := groupsPrefix
-	if id != "" && !o.single {
-		prefix += id + "/"
+// prefixOf is the prefix of a tenant's groups, or of all if it is "".
+func (o *objects) prefixOf(id string) string {
+	if id == "" || o.single {
+		return groupsPrefix
 	}
+	return groupsPrefix + id + "/"
+}
+
+// list returns the objects under a prefix, in ascending order.
+func (o *objects) list(ctx context.Context, prefix string) ([]objstore.ObjectInfo, error) {
 	var infos []objstore.ObjectInfo
 	err := o.bucket.List(ctx, prefix, func(info objstore.ObjectInfo) error {
 		infos = append(infos, info)
 		return nil
 	})
 	if err != nil {
-		return o.cached(id), []error{fmt.Errorf("cannot list rule groups in %s: %w", o.bucket.Name(), err)}
+		return nil, fmt.Errorf("cannot list rule groups in %s: %w", o.bucket.Name(), err)
 	}
+	return infos, nil
+}
+
+// load implements source.
+func (o *objects) load(ctx context.Context, id string) ([]entry, []error) {
+	prefix := o.prefixOf(id)
+	infos, err := o.list(ctx, prefix)
+	if err != nil {
+		return o.cached(id), []error{err}
+	}
+	bodies := o.fetch(ctx, infos)
 	var entries []entry
 	var errs []error
 	there := map[string]bool{}
-	for _, info := range infos {
+	for i, info := range infos {
 		there[info.Key] = true
-		c := o.read(ctx, info)
+		c := o.read(info, bodies[i])
 		errs = append(errs, c.errs...)
 		for _, e := range c.entries {
 			if id == "" || e.tenant == id {
@@ -118,32 +135,93 @@ func (o *objects) cached(id string) (entries []entry) {
 	return entries
 }
 
-// read returns the groups of an object. One that cannot be read now leaves what it held before.
-func (o *objects) read(ctx context.Context, info objstore.ObjectInfo) cachedObject {
-	old, ok := o.cache[info.Key]
-	if ok && old.size == info.Size && old.mod.Equal(info.ModTime) && o.now().Sub(info.ModTime) > settled {
-		return old
-	}
-	id, namespace, group, isGroup := parseKey(info.Key)
-	if !isGroup && (o.onlyGroups || !isRuleFile(info.Key)) {
-		return cachedObject{}
-	}
-	body, err := o.bucket.Get(ctx, info.Key)
-	if errors.Is(err, objstore.ErrNotFound) {
-		return cachedObject{}
-	}
+// names implements source: what an object's key says need not be read.
+func (o *objects) names(ctx context.Context, id string) ([]entry, []error) {
+	infos, err := o.list(ctx, o.prefixOf(id))
 	if err != nil {
-		return cachedObject{entries: old.entries, errs: []error{fmt.Errorf("cannot read rules: %w", err)}}
+		return o.cached(id), []error{err}
+	}
+	var entries []entry
+	var files []objstore.ObjectInfo
+	for _, info := range infos {
+		if owner, namespace, group, ok := parseKey(info.Key); !ok {
+			files = append(files, info)
+		} else if id == "" || owner == id {
+			entries = append(entries, entry{tenant: owner, namespace: namespace, group: rules.Group{Name: group}})
+		}
+	}
+	var errs []error
+	for i, b := range o.fetch(ctx, files) {
+		c := o.read(files[i], b)
+		errs = append(errs, c.errs...)
+		for _, e := range c.entries {
+			if id == "" || e.tenant == id {
+				entries = append(entries, e)
+			}
+		}
+	}
+	return entries, errs
+}
+
+// fetchConcurrency is how many objects are read at a time.
+const fetchConcurrency = 16
+
+// body is what a Get gave; one that was not needed has neither bytes nor an error.
+type body struct {
+	bytes []byte
+	err   error
+}
+
+// fetch reads those of the objects that the cache does not hold. The result has one body for each.
+func (o *objects) fetch(ctx context.Context, infos []objstore.ObjectInfo) []body {
+	bodies := make([]body, len(infos))
+	var group errgroup.Group
+	group.SetLimit(fetchConcurrency)
+	for i, info := range infos {
+		if _, fresh := o.fresh(info); fresh || !o.holdsRules(info.Key) {
+			continue
+		}
+		group.Go(func() error {
+			bodies[i].bytes, bodies[i].err = o.bucket.Get(ctx, info.Key)
+			return nil // each error is that of one object
+		})
+	}
+	_ = group.Wait()
+	return bodies
+}
+
+// holdsRules tells by its key whether an object is to be read.
+func (o *objects) holdsRules(key string) bool {
+	_, _, _, isGroup := parseKey(key)
+	return isGroup || !o.onlyGroups && isRuleFile(key)
+}
+
+// fresh returns what the cache has of an object, and whether that is what the object holds now.
+func (o *objects) fresh(info objstore.ObjectInfo) (cachedObject, bool) {
+	c, ok := o.cache[info.Key]
+	return c, ok && c.size == info.Size && c.mod.Equal(info.ModTime) && o.now().Sub(info.ModTime) > settled
+}
+
+// read returns the groups of an object, whose body fetch has returned. One that could not be read leaves what it held before.
+func (o *objects) read(info objstore.ObjectInfo, b body) cachedObject {
+	old, fresh := o.fresh(info)
+	switch {
+	case fresh:
+		return old
+	case !o.holdsRules(info.Key) || errors.Is(b.err, objstore.ErrNotFound):
+		return cachedObject{}
+	case b.err != nil:
+		return cachedObject{entries: old.entries, errs: []error{fmt.Errorf("cannot read rules: %w", b.err)}}
 	}
 	c := cachedObject{size: info.Size, mod: info.ModTime}
-	if isGroup {
-		c.entries, c.errs = o.decode(info.Key, id, namespace, group, body)
+	if id, namespace, group, isGroup := parseKey(info.Key); isGroup {
+		c.entries, c.errs = o.decode(info.Key, id, namespace, group, b.bytes)
 	} else {
 		id, rest, _ := strings.Cut(strings.TrimPrefix(info.Key, groupsPrefix), "/")
 		if rest == "" || o.single && id != tenant.Default {
 			id, rest = tenant.Default, strings.TrimPrefix(info.Key, groupsPrefix)
 		}
-		c.entries, c.errs = parseRules(info.Key, id, rest, body, old.entries)
+		c.entries, c.errs = parseRules(info.Key, id, rest, b.bytes, old.entries)
 	}
 	if o.now().Sub(info.ModTime) > settled {
 		o.cache[info.Key] = c

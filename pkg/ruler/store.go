@@ -47,6 +47,8 @@ type source interface {
 	// load returns the groups of a tenant, or of all tenants if it is "", and what could not be read. It is not used
 	// concurrently.
 	load(ctx context.Context, tenant string) ([]entry, []error)
+	// names is load, but the groups may have nothing except their names.
+	names(ctx context.Context, tenant string) ([]entry, []error)
 	// where says where the source looks, for people.
 	where() string
 }
@@ -95,10 +97,20 @@ type loaded struct {
 
 // load reads everything, or what one tenant has. A group that two places hold counts once, the object before the file.
 func (s *Store) load(ctx context.Context, tenant string) loaded {
+	return s.collect(func(src source) ([]entry, []error) { return src.load(ctx, tenant) })
+}
+
+// names is load, but the groups may have nothing except their names.
+func (s *Store) names(ctx context.Context, tenant string) loaded {
+	return s.collect(func(src source) ([]entry, []error) { return src.names(ctx, tenant) })
+}
+
+// collect joins what the sources have.
+func (s *Store) collect(from func(source) ([]entry, []error)) loaded {
 	out := loaded{groups: map[string]map[string][]entry{}}
 	seen := map[[3]string]string{}
 	for _, src := range s.sources {
-		entries, errs := src.load(ctx, tenant)
+		entries, errs := from(src)
 		out.errs = append(out.errs, errs...)
 		for _, e := range entries {
 			key := [3]string{e.tenant, e.namespace, e.group.Name}

@@ -2,10 +2,12 @@ package ruler
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,4 +166,32 @@ func TestBucket(t *testing.T) {
 	put(groupKey("a", "ns", "g"), string(encodeGroup("a", "ns", &g)))
 	after := s.load(t.Context(), "a")
 	require.Equal(t, "s", after.groups["a"]["ns"][0].group.Rules[0].Record)
+}
+
+// countingBucket counts the objects that are read.
+type countingBucket struct {
+	objstore.Bucket
+	gets atomic.Int64
+}
+
+func (b *countingBucket) Get(ctx context.Context, key string) ([]byte, error) {
+	b.gets.Add(1)
+	return b.Bucket.Get(ctx, key)
+}
+
+func TestNamesReadNoGroups(t *testing.T) {
+	b := &countingBucket{Bucket: objstore.NewMemory()}
+	s := NewBucket(b, false)
+	for i := range 50 {
+		g := rules.Group{Name: fmt.Sprint("g", i), Rules: []rules.Rule{{Record: "r", Expr: "vector(1)"}}}
+		require.NoError(t, s.objects.set(t.Context(), "a", "ns", &g))
+	}
+	require.NoError(t, b.Put(t.Context(), "rules/a/file.yaml", []byte(named("f"))))
+	got := s.names(t.Context(), "a")
+	require.Empty(t, got.errs)
+	require.Equal(t, 51, got.count)
+	require.Equal(t, int64(1), b.gets.Load(), "only the file is read, which may hold any groups")
+	got = s.load(t.Context(), "a")
+	require.Equal(t, 51, got.count)
+	require.Equal(t, int64(1+51), b.gets.Load())
 }
