@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/sync/errgroup"
 
-	"logstore/pkg/chunk"
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/model"
@@ -59,129 +58,6 @@ type IndexStats struct {
 	Entries int64 `json:"entries"`
 }
 
-// tally counts the entries of one stream per step.
-type tally struct {
-	interval model.Interval
-	step     int64
-	bytes    []int64
-	entries  int64
-	pairs    []model.Pair
-	// limits bound what all tallies of a request read.
-	limits engine.Limits
-	// sized counts the pieces that were taken from the index, opened those that were read; seen are the windows in which
-	// pieces of the first kind were met.
-	sized, opened int64
-	seen          map[int64]bool
-}
-
-// streams returns how often the stream counts: once, and in what an index says once a window.
-func (t *tally) streams() int64 {
-	n := int64(len(t.seen))
-	if t.opened > 0 || n == 0 {
-		n++
-	}
-	return n
-}
-
-func newTally(interval model.Interval, step int64) *tally {
-	n := int64(1)
-	if step > 0 {
-		n = max(1, (interval.End-interval.Start+step-1)/step)
-	}
-	return &tally{interval: interval, step: step, bytes: make([]int64, n)}
-}
-
-// at returns the step of an instant within the interval.
-func (t *tally) at(ts int64) int64 {
-	if t.step <= 0 {
-		return 0
-	}
-	return (ts - t.interval.Start) / t.step
-}
-
-func (t *tally) add(ts int64, size int) {
-	if t.interval.Contains(ts) {
-		t.bytes[t.at(ts)] += int64(size)
-		t.entries++
-	}
-}
-
-// block counts a block whose entries stand in no other. If it lies in one step and has no metadata, its table of contents
-// is enough.
-func (t *tally) block(blk *chunk.Block) error {
-	if !t.interval.Overlaps(blk.MinTime, blk.MaxTime) {
-		return nil
-	}
-	if blk.Symbols == nil && t.interval.Contains(blk.MinTime) && t.interval.Contains(blk.MaxTime) && t.at(blk.MinTime) == t.at(blk.MaxTime) && blk.Size > 0 {
-		t.bytes[t.at(blk.MinTime)] += int64(blk.Size)
-		t.entries += int64(blk.Entries)
-		return nil
-	}
-	b := chunk.GetBatch()
-	defer chunk.PutBatch(b)
-	if err := b.Load(blk); err != nil {
-		return err
-	}
-	if err := t.read(len(b.Buf)); err != nil {
-		return err
-	}
-	if err := b.Walk(); err != nil {
-		return err
-	}
-	for i, ts := range b.Ts {
-		size := int(b.End[i] - b.Start[i])
-		if b.Meta != nil {
-			t.pairs = b.Metadata(i, t.pairs[:0])
-			size += pairsSize(t.pairs)
-		}
-		t.add(ts, size)
-	}
-	return nil
-}
-
-// read counts bytes that were decompressed.
-func (t *tally) read(n int) error {
-	if t.limits.Budget == nil {
-		return nil
-	}
-	return t.limits.Budget.Read(int64(n), t.limits)
-}
-
-func pairsSize(pairs []model.Pair) int {
-	n := 0
-	for _, p := range pairs {
-		n += len(p.Name) + len(p.Value)
-	}
-	return n
-}
-
-// empty reports whether nothing of the stream is in the interval.
-func (t *tally) empty() bool { return t.entries == 0 && t.sized == 0 }
-
-// stream counts a stream, each entry once.
-func (t *tally) stream(ctx context.Context, s *logql.Stream) error {
-	pieces := make([]logql.Piece, 0, len(s.Pieces))
-	for _, p := range s.Pieces {
-		if !t.takeSized(p) {
-			pieces = append(pieces, p)
-		}
-	}
-	t.opened = int64(len(pieces))
-	slices.SortStableFunc(pieces, func(a, b logql.Piece) int {
-		x, _ := a.Bounds()
-		y, _ := b.Bounds()
-		return cmp.Compare(x, y)
-	})
-	for len(pieces) > 0 {
-		n := overlapping(pieces)
-		if err := t.run(ctx, pieces[:n]); err != nil {
-			return err
-		}
-		pieces = pieces[n:]
-	}
-	return nil
-}
-
 // kibibytes rounds a stream's size to whole KiB, as Loki's index counts them; smaller sizes stay as they are, lest a small
 // stream vanish.
 func kibibytes(n int64) int64 {
@@ -189,55 +65,6 @@ func kibibytes(n int64) int64 {
 		return n
 	}
 	return (n + 512) / 1024 * 1024
-}
-
-// overlapping returns how many pieces, from the first on, hang together in time.
-func overlapping(pieces []logql.Piece) int {
-	_, last := pieces[0].Bounds()
-	for n := 1; n < len(pieces); n++ {
-		first, through := pieces[n].Bounds()
-		if first > last {
-			return n
-		}
-		last = max(last, through)
-	}
-	return len(pieces)
-}
-
-// run counts pieces that may share entries. Alone, a piece is counted block by block.
-func (t *tally) run(ctx context.Context, pieces []logql.Piece) error {
-	chunks := make([]*chunk.Chunk, 0, len(pieces))
-	for _, p := range pieces {
-		if first, last := p.Bounds(); !t.interval.Overlaps(first, last) {
-			continue
-		}
-		c, err := p.Open(ctx)
-		if err != nil {
-			return err
-		}
-		chunks = append(chunks, c)
-	}
-	if len(chunks) == 1 && chunks[0].Ordered() {
-		for i := range chunks[0].Blocks {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := t.block(&chunks[0].Blocks[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	it := chunk.Iterate(chunks...)
-	defer it.Close()
-	for it.Next() {
-		size := len(it.Line()) + pairsSize(it.Metadata())
-		if err := t.read(size); err != nil {
-			return err
-		}
-		t.add(it.Timestamp(), size)
-	}
-	return it.Err()
 }
 
 // count tallies every stream that matches and hands it to fn, one at a time.
