@@ -78,7 +78,7 @@ func (c *cluster) start(t *testing.T, name string) *member {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			for _, s := range samples {
-				if s.Labels.Get(labels.MetricName) == "r" { // not those that tell of alerts
+				if s.Labels.Get("__name__") == "r" { // not those that tell of alerts
 					m.samples = append(m.samples, s)
 				}
 			}
