@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,25 +146,9 @@ func Check(ctx context.Context, b *Bucket, opts Options) (*Report, error) {
 		return nil, err
 	}
 	slices.SortFunc(c.report.Problems, func(x, y Problem) int {
-		switch {
-		case x.Kind != y.Kind:
-			return compareText(string(x.Kind), string(y.Kind))
-		case x.Table != y.Table:
-			return compareText(x.Table, y.Table)
-		}
-		return compareText(x.Key, y.Key)
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Table, y.Table), cmp.Compare(x.Key, y.Key))
 	})
 	return &c.report, nil
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // hashOf hashes a key within a table.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -69,7 +70,7 @@ func (b *Bucket) Indexed(ctx context.Context, days Days, progress func(more, don
 
 // uniqueChunks sorts chunks by key and keeps each once.
 func uniqueChunks(all []schema.ChunkName) []schema.ChunkName {
-	slices.SortFunc(all, func(a, b schema.ChunkName) int { return compareText(a.Key(), b.Key()) })
+	slices.SortFunc(all, func(a, b schema.ChunkName) int { return strings.Compare(a.Key(), b.Key()) })
 	return slices.CompactFunc(all, func(a, b schema.ChunkName) bool { return a.ChunkRef == b.ChunkRef })
 }
 
