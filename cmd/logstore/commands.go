@@ -30,6 +30,7 @@ func commands() *command.Command {
 		tools.Failpoints(),
 		command.Completion(root),
 		health(),
+		credentials(),
 	}
 	return root
 }

@@ -60,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		_, err = fmt.Fprintln(stdout, "all")
 	case setup.VerifyOnly:
 		app.LogSetup(app.NewLogger(setup.Config, stderr, nil), setup)
-		if err = buckets.Verify(setup.Config); err == nil {
+		if err = errors.Join(buckets.Verify(setup.Config), setup.Config.CheckUsers()); err == nil {
 			_, err = fmt.Fprintln(stderr, "config is valid")
 		}
 	default:

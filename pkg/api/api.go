@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"logstore/pkg/auth"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/model"
@@ -34,6 +35,8 @@ type Config struct {
 	CompressResponses bool
 	// PublishedLimits are the keys of the limits that a tenant is shown.
 	PublishedLimits []string
+	// OpenMetrics answers /metrics without credentials.
+	OpenMetrics bool
 	// LogRequests logs every request at level info instead of debug.
 	LogRequests bool
 }
@@ -100,6 +103,8 @@ type Deps struct {
 	// Compactor returns what the compactor did last, as JSON; nil if there is none.
 	Compactor func() any
 	Shutdown  ShutdownMarker
+	// Auth says who asks; nil believes X-Scope-OrgID.
+	Auth Auth
 	// ShutdownIngester leaves the ring and takes no more pushes; it flushes, deletes the ring's tokens and ends the process, as asked.
 	ShutdownIngester func(ctx context.Context, flush, deleteTokens, terminate bool) error
 	LogLevel         *slog.LevelVar
@@ -116,6 +121,7 @@ type API struct {
 	cfg     Config
 	deps    Deps
 	mux     *http.ServeMux
+	routes  []Route
 	metrics *metrics
 	// tails ends when CloseTails is called.
 	tails      context.Context
@@ -166,30 +172,16 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // handlerFunc answers a request or returns the error to answer with.
 type handlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// tenantRoute serves a path for one tenant: without one the answer is 401.
-func (a *API) tenantRoute(path string, h handlerFunc, methods ...string) {
-	for _, m := range methods {
-		a.mux.Handle(m+" "+path, a.withTenant(a.withErrors(h)))
-	}
-}
-
-// openRoute serves a path that needs no tenant.
-func (a *API) openRoute(path string, h handlerFunc, methods ...string) {
-	for _, m := range methods {
-		a.mux.Handle(m+" "+path, a.withErrors(h))
-	}
-}
-
 func (a *API) writeRoutes() {
-	a.tenantRoute("/loki/api/v1/push", a.push, http.MethodPost)
-	a.tenantRoute("/api/prom/push", a.push, http.MethodPost)
-	a.tenantRoute("/otlp/v1/logs", a.pushOTLP, http.MethodPost)
-	a.tenantRoute("/v1/logs", a.pushOTLP, http.MethodPost)
+	a.tenantRoute("/loki/api/v1/push", auth.Write, a.push, http.MethodPost)
+	a.tenantRoute("/api/prom/push", auth.Write, a.push, http.MethodPost)
+	a.tenantRoute("/otlp/v1/logs", auth.Write, a.pushOTLP, http.MethodPost)
+	a.tenantRoute("/v1/logs", auth.Write, a.pushOTLP, http.MethodPost)
 }
 
 func (a *API) readRoutes() {
 	read := func(path string, h handlerFunc) {
-		a.tenantRoute(path, a.withForm(a.withGzip(h)), http.MethodGet, http.MethodPost)
+		a.tenantRoute(path, auth.Read, a.withForm(a.withGzip(h)), http.MethodGet, http.MethodPost)
 	}
 	read("/loki/api/v1/query_range", a.queryRange)
 	read("/loki/api/v1/query", a.queryInstant)
@@ -205,44 +197,48 @@ func (a *API) readRoutes() {
 	read("/loki/api/v1/index/volume_range", a.volumeRange)
 	read("/loki/api/v1/index/shards", a.indexShards)
 	read("/loki/api/v1/patterns", a.patterns)
-	a.tenantRoute("/loki/api/v1/tail", a.withForm(a.tail(false)), http.MethodGet)
-	a.tenantRoute("/api/prom/tail", a.withForm(a.tail(true)), http.MethodGet)
+	a.tenantRoute("/loki/api/v1/tail", auth.Read, a.withForm(a.tail(false)), http.MethodGet)
+	a.tenantRoute("/api/prom/tail", auth.Read, a.withForm(a.tail(true)), http.MethodGet)
 	read("/api/prom/query", a.legacyQuery)
 	read("/api/prom/label", a.legacyLabelNames)
 	read("/api/prom/label/{name}/values", a.legacyLabelValues)
 	read("/api/prom/series", a.series)
-	a.tenantRoute("/logstore/api/v1/queries", a.runningQueries, http.MethodGet)
-	a.tenantRoute("/logstore/api/v1/queries/{id}", a.stopQuery, http.MethodDelete)
-	a.tenantRoute("/loki/api/v1/drilldown-limits", a.drilldownLimits, http.MethodGet)
-	a.tenantRoute("/config/tenant/v1/limits", a.tenantLimits, http.MethodGet)
-	a.openRoute("/loki/api/v1/format_query", a.withForm(a.formatQuery), http.MethodGet, http.MethodPost)
+	a.tenantRoute("/logstore/api/v1/queries", auth.Read, a.runningQueries, http.MethodGet)
+	a.tenantRoute("/logstore/api/v1/queries/{id}", auth.Manage, a.stopQuery, http.MethodDelete)
+	a.tenantRoute("/loki/api/v1/drilldown-limits", auth.Read, a.drilldownLimits, http.MethodGet)
+	a.tenantRoute("/config/tenant/v1/limits", auth.Read, a.tenantLimits, http.MethodGet)
+	a.route("/loki/api/v1/format_query", auth.Any, a.withForm(a.formatQuery), http.MethodGet, http.MethodPost)
 }
 
 func (a *API) operationRoutes() {
-	a.openRoute("/{$}", a.index, http.MethodGet)
-	a.openRoute("/ready", a.ready, http.MethodGet)
-	a.openRoute("/services", a.services, http.MethodGet)
-	a.openRoute("/config", a.config, http.MethodGet)
-	a.openRoute("/loki/api/v1/status/buildinfo", a.buildInfo, http.MethodGet)
-	a.openRoute("/log_level", a.logLevel, http.MethodGet, http.MethodPost)
-	a.openRoute("/flush", a.flush, http.MethodGet, http.MethodPost)
-	a.openRoute("/ingester/prepare_shutdown", a.prepareShutdown, http.MethodGet, http.MethodPost, http.MethodDelete)
-	a.openRoute("/ingester/shutdown", a.withForm(a.shutdownIngester), http.MethodGet, http.MethodPost)
-	a.openRoute("/ingester/flush_shutdown", a.withForm(a.shutdownIngester), http.MethodPost)
+	a.route("/{$}", auth.Any, a.index, http.MethodGet)
+	a.route("/ready", auth.Open, a.ready, http.MethodGet)
+	a.route("/services", auth.Admin, a.services, http.MethodGet)
+	a.route("/config", auth.Admin, a.config, http.MethodGet)
+	a.route("/loki/api/v1/status/buildinfo", auth.Any, a.buildInfo, http.MethodGet)
+	a.route("/log_level", auth.Admin, a.logLevel, http.MethodGet, http.MethodPost)
+	a.route("/flush", auth.Admin, a.flush, http.MethodGet, http.MethodPost)
+	a.route("/ingester/prepare_shutdown", auth.Admin, a.prepareShutdown, http.MethodGet, http.MethodPost, http.MethodDelete)
+	a.route("/ingester/shutdown", auth.Admin, a.withForm(a.shutdownIngester), http.MethodGet, http.MethodPost)
+	a.route("/ingester/flush_shutdown", auth.Admin, a.withForm(a.shutdownIngester), http.MethodPost)
 	for path, name := range map[string]string{
 		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers", "/ruler/ring": "Rulers",
 	} {
-		a.openRoute(path, a.ring(name), http.MethodGet, http.MethodPost)
+		a.route(path, auth.Admin, a.ring(name), http.MethodGet, http.MethodPost)
 	}
 	if a.deps.Compactor != nil {
-		a.openRoute("/compactor/status", a.compactorStatus, http.MethodGet)
+		a.route("/compactor/status", auth.Admin, a.compactorStatus, http.MethodGet)
 	}
-	a.openRoute("/memberlist", a.memberlist, http.MethodGet, http.MethodPost)
-	a.mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(a.deps.Registerer,
+	a.route("/memberlist", auth.Admin, a.memberlist, http.MethodGet, http.MethodPost)
+	metricsScope := auth.Metrics
+	if a.cfg.OpenMetrics {
+		metricsScope = auth.Open
+	}
+	a.handle(Route{Method: http.MethodGet, Path: "/metrics", Scope: metricsScope}, promhttp.InstrumentMetricHandler(a.deps.Registerer,
 		promhttp.HandlerFor(a.deps.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
-	a.mux.HandleFunc("/debug/pprof/", pprof.Index)
-	a.mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	a.mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	a.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	a.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	for path, h := range map[string]http.HandlerFunc{
+		"": pprof.Index, "cmdline": cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} {
+		a.handle(Route{Path: "/debug/pprof/" + path, Scope: auth.Admin}, h)
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"logstore/pkg/auth"
 	"logstore/pkg/deletes"
 	"logstore/pkg/tenant"
 )
@@ -32,12 +33,12 @@ func (a *API) deleteRoutes() {
 		return
 	}
 	const path = "/loki/api/v1/delete"
-	a.tenantRoute(path, a.makeDelete, http.MethodPost, http.MethodPut)
-	a.tenantRoute(path, a.listDeletes, http.MethodGet)
-	a.tenantRoute(path, a.cancelDelete, http.MethodDelete)
-	a.tenantRoute("/loki/api/v1/cache/generation_numbers", a.generationNumbers, http.MethodGet)
-	a.openRoute("/compactor/ui/api/v1/deletes", a.listAllDeletes, http.MethodGet)
-	a.tenantRoute("/compactor/ui/api/v1/deletes", a.makeDelete, http.MethodPost)
+	a.tenantRoute(path, auth.Manage, a.makeDelete, http.MethodPost, http.MethodPut)
+	a.tenantRoute(path, auth.Read, a.listDeletes, http.MethodGet)
+	a.tenantRoute(path, auth.Manage, a.cancelDelete, http.MethodDelete)
+	a.tenantRoute("/loki/api/v1/cache/generation_numbers", auth.Read, a.generationNumbers, http.MethodGet)
+	a.route("/compactor/ui/api/v1/deletes", auth.Admin, a.listAllDeletes, http.MethodGet)
+	a.tenantRoute("/compactor/ui/api/v1/deletes", auth.Manage, a.makeDelete, http.MethodPost)
 }
 
 // deleteError gives the errors of requests their status.

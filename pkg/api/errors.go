@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"logstore/pkg/auth"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/querier"
@@ -57,6 +58,12 @@ func statusOf(r *http.Request, err error) (int, string) {
 	switch {
 	case errors.As(err, &known):
 		return known.status, known.text
+	case errors.Is(err, auth.ErrNoCredentials), errors.Is(err, auth.ErrBadCredentials):
+		return http.StatusUnauthorized, err.Error()
+	case errors.Is(err, auth.ErrScope), errors.Is(err, auth.ErrTenant):
+		return http.StatusForbidden, err.Error()
+	case errors.Is(err, auth.ErrBusy):
+		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, tenant.ErrNoOrgID):
 		return http.StatusUnauthorized, err.Error()
 	case errors.Is(err, tenant.ErrTooManyOrgIDs), errors.Is(err, tenant.ErrInvalid):

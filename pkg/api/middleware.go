@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"logstore/pkg/querier"
-	"logstore/pkg/tenant"
 )
 
 type metrics struct {
@@ -45,6 +44,8 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	// tenant and user are who asks, as far as that is known.
+	tenant, user string
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -106,7 +107,10 @@ func (a *API) logRequest(rec *recorder, r *http.Request, took time.Duration) {
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
-		slog.Duration("duration", took), slog.Int64("bytes", rec.bytes), slog.String("tenant", r.Header.Get("X-Scope-OrgID")),
+		slog.Duration("duration", took), slog.Int64("bytes", rec.bytes), slog.String("tenant", rec.tenant),
+	}
+	if rec.user != "" {
+		attrs = append(attrs, slog.String("user", rec.user))
 	}
 	if tags := r.Header.Get("X-Query-Tags"); tags != "" {
 		attrs = append(attrs, slog.String("query_tags", tags))
@@ -132,21 +136,6 @@ func (a *API) withErrors(h handlerFunc) http.Handler {
 		if err := h(w, r); err != nil {
 			writeError(w, r, err)
 		}
-	})
-}
-
-// withTenant puts the tenant into the context. The id is checked where it is used.
-func (a *API) withTenant(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := tenant.Default
-		if a.cfg.AuthEnabled {
-			id = r.Header.Get("X-Scope-OrgID")
-		}
-		if id == "" {
-			writeText(w, http.StatusUnauthorized, tenant.ErrNoOrgID.Error()+"\n")
-			return
-		}
-		h.ServeHTTP(w, r.WithContext(tenant.Inject(r.Context(), id)))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 )
@@ -85,3 +86,16 @@ func (a *API) logLevel(w http.ResponseWriter, r *http.Request) error {
 }
 
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// cmdline shows the command line as pprof's page does, but for the values of flags, some of which are secrets.
+func cmdline(w http.ResponseWriter, _ *http.Request) {
+	args := slices.Clone(os.Args)
+	for i, arg := range args[1:] {
+		name, _, _ := strings.Cut(arg, "=")
+		if !strings.HasPrefix(name, "-") {
+			name = "..."
+		}
+		args[i+1] = name
+	}
+	writeText(w, http.StatusOK, strings.Join(args, "\x00"))
+}

@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
+
+	"logstore/pkg/auth"
 )
 
 // TenantReport is what a process knows of a tenant that pushes to it.
@@ -55,14 +58,14 @@ type Reports struct {
 }
 
 func (a *API) reportRoutes() {
-	a.openRoute("/logstore/api/v1/tenants", a.withGzip(func(w http.ResponseWriter, r *http.Request) error {
+	a.route("/logstore/api/v1/tenants", auth.Read, a.withGzip(func(w http.ResponseWriter, r *http.Request) error {
 		if a.deps.Reports.Tenants == nil {
 			http.NotFound(w, r)
 			return nil
 		}
-		return writeJSON(w, http.StatusOK, map[string]any{"tenants": a.deps.Reports.Tenants()})
+		return writeJSON(w, http.StatusOK, map[string]any{"tenants": visible(auth.From(r.Context()), a.deps.Reports.Tenants())})
 	}), http.MethodGet)
-	a.openRoute("/logstore/api/v1/storage", a.withGzip(func(w http.ResponseWriter, r *http.Request) error {
+	a.route("/logstore/api/v1/storage", auth.Admin, a.withGzip(func(w http.ResponseWriter, r *http.Request) error {
 		if a.deps.Reports.Storage == nil {
 			http.NotFound(w, r)
 			return nil
@@ -73,4 +76,12 @@ func (a *API) reportRoutes() {
 		}
 		return writeJSON(w, http.StatusOK, report)
 	}), http.MethodGet)
+}
+
+// visible leaves the tenants that a user may see.
+func visible(user *auth.User, reports []TenantReport) []TenantReport {
+	if user == nil || user.May(auth.Admin) {
+		return reports
+	}
+	return slices.DeleteFunc(reports, func(r TenantReport) bool { return !user.Allowed(r.Tenant) })
 }

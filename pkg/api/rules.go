@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"logstore/pkg/auth"
 	"logstore/pkg/ruler"
 	"logstore/pkg/rules"
 	"logstore/pkg/tenant"
@@ -31,15 +32,15 @@ func (a *API) ruleRoutes() {
 		return
 	}
 	for _, path := range []string{"/loki/api/v1/rules", "/api/prom/rules", "/api/v1/rules"} {
-		a.tenantRoute(path, a.listRules, http.MethodGet)
-		a.tenantRoute(path+"/{namespace}", a.listRules, http.MethodGet)
-		a.tenantRoute(path+"/{namespace}/{group}", a.getRuleGroup, http.MethodGet)
-		a.tenantRoute(path+"/{namespace}", a.setRuleGroup, http.MethodPost)
-		a.tenantRoute(path+"/{namespace}/{group}", a.deleteRuleGroup, http.MethodDelete)
-		a.tenantRoute(path+"/{namespace}", a.deleteRuleNamespace, http.MethodDelete)
+		a.tenantRoute(path, auth.Read, a.listRules, http.MethodGet)
+		a.tenantRoute(path+"/{namespace}", auth.Read, a.listRules, http.MethodGet)
+		a.tenantRoute(path+"/{namespace}/{group}", auth.Read, a.getRuleGroup, http.MethodGet)
+		a.tenantRoute(path+"/{namespace}", auth.Manage, a.setRuleGroup, http.MethodPost)
+		a.tenantRoute(path+"/{namespace}/{group}", auth.Manage, a.deleteRuleGroup, http.MethodDelete)
+		a.tenantRoute(path+"/{namespace}", auth.Manage, a.deleteRuleNamespace, http.MethodDelete)
 	}
-	a.tenantRoute("/prometheus/api/v1/rules", a.withForm(a.ruleStatus), http.MethodGet)
-	a.tenantRoute("/prometheus/api/v1/alerts", a.withForm(a.alertStatus), http.MethodGet)
+	a.tenantRoute("/prometheus/api/v1/rules", auth.Read, a.withForm(a.ruleStatus), http.MethodGet)
+	a.tenantRoute("/prometheus/api/v1/alerts", auth.Read, a.withForm(a.alertStatus), http.MethodGet)
 }
 
 // ruleError gives the errors of the ruler their status.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"logstore/pkg/auth"
 	"logstore/pkg/ui"
 )
 
@@ -11,18 +12,20 @@ import (
 // editor and the charts write them into the document.
 const pagePolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
 
-// uiRoutes serves the embedded page under /ui/. It needs no tenant: what it shows it asks of the API.
+// uiRoutes serves the embedded page under /ui/. It needs no tenant: what it shows it asks of the API. Any
+// credentials are good enough, but there must be some: that is how a browser comes to ask for them.
 func (a *API) uiRoutes() {
 	files, err := ui.Files()
 	if err != nil {
 		panic("BUG: the embedded page cannot be read: " + err.Error())
 	}
-	a.mux.HandleFunc("GET /ui", func(w http.ResponseWriter, _ *http.Request) {
+	a.route("/ui", auth.Any, func(w http.ResponseWriter, _ *http.Request) error {
 		// Relative to the address that the client sees, so that it also holds behind a proxy that adds a prefix.
 		w.Header().Set("Location", "ui/")
 		w.WriteHeader(http.StatusFound)
-	})
-	a.openRoute("/ui/{path...}", a.withGzip(func(w http.ResponseWriter, r *http.Request) error {
+		return nil
+	}, http.MethodGet)
+	a.route("/ui/{path...}", auth.Any, a.withGzip(func(w http.ResponseWriter, r *http.Request) error {
 		name := r.PathValue("path")
 		if name == "" {
 			name = "index.html"

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/fileutil"
 
 	"logstore/pkg/api"
+	"logstore/pkg/auth"
 	"logstore/pkg/buckets"
 	"logstore/pkg/changes"
 	"logstore/pkg/compactor"
@@ -65,6 +66,7 @@ type App struct {
 	remote      *remotewrite.Writers
 	ruler       *ruler.Ruler
 	patterns    *patterns.Store
+	auth        *auth.Authenticator
 	api         *api.API
 
 	states   states
@@ -98,6 +100,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		{"remote write", a.newRemoteWrite},
 		{"ruler", a.newRuler},
 		{"patterns", a.newPatterns},
+		{"authentication", a.newAuth},
 		{"server", a.newAPI},
 	} {
 		if err := step.fn(); err != nil {
@@ -171,14 +174,18 @@ func (a *App) newAPI() error {
 	if a.cfg.Ruler.EnableAPI {
 		rules = rulerAPI{Ruler: a.ruler, app: a}
 	}
+	var who api.Auth
+	if a.auth != nil {
+		who = a.auth
+	}
 	a.api = api.New(api.Config{
 		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
-		CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
+		OpenMetrics: a.cfg.Logstore.Auth.OpenMetrics, CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
 		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Forget: a.ring.Forget, Gossip: a.ring.GossipStatus,
-		Patterns: find, Ruler: rules,
+		Patterns: find, Ruler: rules, Auth: who,
 		Deletes: a.deletesAPI(), Compactor: a.compactorStatus, Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
 		Shutdown: newShutdownMarker(markerDir(a.cfg)), ShutdownIngester: a.shutdownIngester, LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
@@ -241,6 +248,7 @@ func (a *App) Run(ctx context.Context) error {
 	parts.start("ruler", a.runRuler)
 	parts.start("patterns", a.runPatterns)
 	parts.start("rpc", func(ctx context.Context) error { return a.rpcServer.Serve(ctx, calls) })
+	parts.start("authentication", a.runAuth)
 	parts.start("server", srv.run)
 	for _, name := range []string{"distributor", "querier", "storage"} {
 		a.states.set(name, "Running") // they have no goroutine of their own
@@ -253,7 +261,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
 	a.lastStop()
-	err = parts.stop("server", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits")
+	err = parts.stop("server", "authentication", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits")
 	a.unlockLog()
 	if closeErr := a.buckets.Close(); closeErr != nil {
 		a.logger.Warn("cannot close the buckets", "err", closeErr)

@@ -26,7 +26,7 @@ import (
 // rpcConfig says how members call each other.
 func (a *App) rpcConfig() (rpc.Config, error) {
 	c, s, m := rpc.DefaultConfig, a.cfg.Server, a.cfg.IngesterClient
-	c.Cluster = clusterLabel(a.cfg)
+	c.Cluster, c.Secret = clusterLabel(a.cfg), a.clusterSecret()
 	c.Server = rpc.ServerConfig{
 		ConnLimit: s.GRPCListenConnLimit, MaxRecv: s.GRPCMaxRecvMsgSize, MaxSend: s.GRPCMaxSendMsgSize, MaxStreams: s.GRPCMaxConcurrentStreams,
 		KeepaliveTime: s.GRPCKeepaliveTime, KeepaliveTimeout: s.GRPCKeepaliveTimeout, MinPing: s.GRPCMinTimeBetweenPings,

@@ -24,6 +24,7 @@ type Logstore struct {
 	// heartbeat_timeout.
 	ForgetAfter time.Duration `loki:"forget_after"`
 	Sidecar     Sidecar       `loki:"sidecar"`
+	Auth        Auth          `loki:"auth"`
 }
 
 // LogstoreRuler is `logstore.ruler`.
@@ -51,5 +52,6 @@ func defaultLogstore() Logstore {
 	return Logstore{
 		Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute, MergeChunksAfter: 48 * time.Hour,
 		Sidecar: Sidecar{Enabled: true, FilterBits: 6, MinChunkSize: 16 << 10, CacheSize: 64 << 20},
+		Auth:    defaultAuth(),
 	}
 }

@@ -22,7 +22,7 @@ var readHere = []string{
 	"storage_config.tsdb_shipper.shared_store_key_prefix", "storage_config.tsdb_shipper.mode", "storage_config.object_prefix",
 	"compactor.deletion_mode", "compactor.shared_store", "compactor.shared_store_key_prefix",
 	"compactor.delete_request_store_db_type", "ingester.lifecycler.interface_names", "ingester.lifecycler.ring.kvstore", "distributor.ring.kvstore",
-	"ruler.ring.kvstore", "compactor.compactor_ring.kvstore", "server.log_level", "server.log_format", "target",
+	"ruler.ring.kvstore", "compactor.compactor_ring.kvstore", "server.log_level", "server.log_format", "target", "logstore.auth.reload_period",
 }
 
 // readHereInCaches are the keys below each cache that this package reads itself.

@@ -20,6 +20,7 @@ func (c *Config) validate(add addError) {
 		add("target", "%s", err)
 	}
 	c.validateServer(add)
+	c.validateAuth(add)
 	c.validateIngester(add)
 	c.validateStores(add)
 	c.Schema.validate(c, add)
@@ -244,6 +245,7 @@ func (c *Config) warnings(isSet func(path string) bool) []string {
 	if !c.Ingester.WAL.Enabled {
 		warn("ingester.wal.enabled is false: a crash loses what is not flushed yet")
 	}
+	c.authWarnings(warn, gossip)
 	if isSet("ruler.enable_sharding") && c.Ruler.EnableSharding && c.Ruler.Ring.KVStore.Store == RingInMemory && gossip {
 		warn("ruler.enable_sharding with ruler.ring in memory: each member would evaluate all rules; they are shared by the members' ring")
 	}

@@ -42,12 +42,15 @@ var streamDesc = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 
 // open begins a call.
 func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byte) (grpc.ClientStream, error) {
-	pairs := make([]string, 0, 4)
+	pairs := make([]string, 0, 6)
 	if id, err := tenant.Raw(ctx); err == nil {
 		pairs = append(pairs, headerTenant, id)
 	}
 	if p.cfg.Cluster != "" {
 		pairs = append(pairs, headerCluster, p.cfg.Cluster)
+	}
+	if p.cfg.Secret != "" {
+		pairs = append(pairs, headerSecret, p.cfg.Secret)
 	}
 	stream, err := m.lanes[l].NewStream(metadata.AppendToOutgoingContext(ctx, pairs...), &streamDesc, service+name)
 	if err != nil {

@@ -14,6 +14,8 @@ type Config struct {
 	Client ClientConfig
 	// Cluster (memberlist.cluster_label) is sent with every call; a server with another one refuses.
 	Cluster string
+	// Secret (logstore.auth.cluster_secret) is sent with every call; a server with another one refuses. Empty: none is wanted.
+	Secret string
 	// MaxMessage bounds a message that is put together from frames.
 	MaxMessage int
 }

@@ -23,6 +23,8 @@ var (
 	ErrUnknown = errors.New("member does not know the call")
 	// ErrCluster is wrapped if the member is of another cluster.
 	ErrCluster = errors.New("member of another cluster")
+	// ErrSecret is returned if the caller does not show the member's secret.
+	ErrSecret = errors.New("the caller does not know the secret of the cluster (logstore.auth.cluster_secret)")
 )
 
 // RemoteError is an error that a handler of another member returned. errors.Is finds what it wrapped there, if that was
@@ -70,6 +72,7 @@ func init() {
 	RegisterError("canceled", context.Canceled)
 	RegisterError("unknown-call", ErrUnknown)
 	RegisterError("cluster", ErrCluster)
+	RegisterError("secret", ErrSecret)
 }
 
 // namesOf returns the names of the registered errors that err is.

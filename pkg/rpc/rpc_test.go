@@ -247,6 +247,24 @@ func TestOtherCluster(t *testing.T) {
 	require.ErrorIs(t, err, ErrCluster)
 }
 
+// TestSecret refuses calls, and pings, of who does not know the secret; who wants none takes them from all.
+func TestSecret(t *testing.T) {
+	cfg, wrong := testConfig(), testConfig()
+	cfg.Secret, wrong.Secret = "s3cret", "s3cre"
+	m, open := startMember(t, cfg), startMember(t, testConfig())
+	handlers(m.Server)
+	handlers(open.Server)
+	_, err := startPool(t, cfg, nil).Call(t.Context(), m.addr, "echo", nil)
+	require.NoError(t, err)
+	for _, other := range []Config{testConfig(), wrong} {
+		_, err = startPool(t, other, nil).Call(t.Context(), m.addr, "echo", nil)
+		require.ErrorIs(t, err, ErrSecret)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	_, err = startPool(t, cfg, nil).Call(t.Context(), open.addr, "echo", nil)
+	require.NoError(t, err)
+}
+
 func TestKeepClosesOthers(t *testing.T) {
 	a, b := startMember(t, testConfig()), startMember(t, testConfig())
 	handlers(a.Server)

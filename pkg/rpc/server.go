@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,7 @@ const service = "/logstore.Member/"
 const (
 	headerTenant  = "x-scope-orgid"
 	headerCluster = "logstore-cluster"
+	headerSecret  = "logstore-secret"
 )
 
 // Server runs handlers for other members.
@@ -139,6 +141,9 @@ func (s *Server) run(ctx context.Context, name string, stream grpc.ServerStream)
 	md, _ := metadata.FromIncomingContext(ctx)
 	if theirs := first(md, headerCluster); theirs != s.cfg.Cluster {
 		return fmt.Errorf("%w: this one is of %q, the caller of %q", ErrCluster, s.cfg.Cluster, theirs)
+	}
+	if s.cfg.Secret != "" && subtle.ConstantTimeCompare([]byte(first(md, headerSecret)), []byte(s.cfg.Secret)) != 1 {
+		return ErrSecret
 	}
 	if id := first(md, headerTenant); id != "" {
 		ctx = tenant.Inject(ctx, id)
