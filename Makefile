@@ -12,18 +12,18 @@ RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/..
 ui: ## builds the web page anew
 	cd ui && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run check && npm run build
 
-.PHONY: build test tools lint unit race fuzz integration bench soak clean
+.PHONY: build test tools lint unit race fuzz integration bench soak clean manifests deploy-check
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/logstore ./cmd/logstore
 
-test: tools lint unit race fuzz integration ## everything
+test: tools lint unit race fuzz deploy-check integration ## everything
 
 tools: ## what the tests need that Go does not bring
 	./scripts/install-test-tools.sh
 
 lint: ## formatting, vet and golangci-lint
-	@test -z "$$(gofmt -l cmd pkg integration)" || { gofmt -l cmd pkg integration; echo "gofmt the files above"; exit 1; }
+	@test -z "$$(gofmt -l cmd pkg integration deploy)" || { gofmt -l cmd pkg integration deploy; echo "gofmt the files above"; exit 1; }
 	$(GO) vet ./...
 	$(BIN)/golangci-lint run ./...
 
@@ -35,6 +35,12 @@ race: ## the concurrent packages under the race detector
 
 fuzz: ## every fuzz target for a few seconds
 	./scripts/fuzz.sh $(FUZZTIME)
+
+manifests: ## lints the Helm chart and renders deploy/kubernetes and the test cases from it; the first time builds Helm, some minutes
+	cd deploy/check && $(GO) test -count=1 -run TestRendered . -update
+
+deploy-check: ## the Kubernetes objects against their types; a module of its own, without Helm
+	cd deploy/check && $(GO) vet ./... && $(GO) test ./...
 
 integration: build ## whole processes, real servers
 	LOGSTORE_BIN=$(BIN)/logstore $(GO) test -timeout 25m -parallel 6 ./integration/...

@@ -21,3 +21,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "logstore.secret" -}}
 {{ .Values.s3.existingSecret | default (printf "%s-s3" (include "logstore.fullname" .)) }}
 {{- end -}}
+
+{{- define "logstore.gossip" -}}
+{{ include "logstore.fullname" . }}-gossip.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+{{- end -}}
+
+{{- define "logstore.scheme" -}}
+{{ if .Values.tls.existingSecret }}HTTPS{{ else }}HTTP{{ end }}
+{{- end -}}
