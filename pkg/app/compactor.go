@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"logstore/pkg/api"
+	"logstore/pkg/audit"
 	"logstore/pkg/compactor"
 	"logstore/pkg/compress"
 	"logstore/pkg/config"
@@ -70,16 +71,38 @@ func (a *App) newCompactor() error {
 	if err != nil {
 		return err
 	}
+	sidecars, err := a.sidecarBuilder(index, cfg.Directory)
+	if err != nil {
+		return err
+	}
 	a.compactor, err = compactor.New(cfg, compactor.Deps{
 		Periods: a.periods, Bucket: func(period int) objstore.Bucket { return index[period] }, Chunks: describedChunks{a.store, a.logger},
 		Limits: a.limits, Deletes: a.deletes,
 		OnChunkDeleted: func(ctx context.Context, name schema.ChunkName) error {
 			return a.store.DeleteSidecar(ctx, name.ChunkRef)
 		},
-		Owner: a.ownsCompaction, Flush: a.flushNow, Disk: a.chunkDisk,
+		AfterPass: sidecars,
+		Owner:     a.ownsCompaction, Flush: a.flushNow, Disk: a.chunkDisk,
 		Logger: a.logger.With("component", "compactor"), Registerer: a.registry,
 	})
 	return err
+}
+
+// sidecarBuilder returns what builds missing sidecars after each pass of the compactor; nil if there are to be none.
+func (a *App) sidecarBuilder(index []objstore.Bucket, dir string) (func(context.Context) error, error) {
+	cfg := a.cfg.Logstore.Sidecar
+	if !cfg.Enabled || cfg.BuildPerPass <= 0 {
+		return nil, nil
+	}
+	chunks, err := a.buckets.Chunks()
+	if err != nil {
+		return nil, err
+	}
+	b := &audit.SidecarBuilder{
+		Bucket: &audit.Bucket{Periods: a.periods, Index: index, Chunks: chunks, Dir: filepath.Join(dir, "work-sidecars")}, Build: a.store.BuildSidecar, PerPass: cfg.BuildPerPass,
+	}
+	b.Register(a.registry)
+	return b.Pass, nil
 }
 
 func (a *App) compactorConfig() (compactor.Config, error) {

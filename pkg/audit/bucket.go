@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/model"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 	"logstore/pkg/store"
@@ -109,7 +110,14 @@ type Object struct {
 type Listing struct {
 	// Objects are the chunks that touch the days.
 	Objects []Object
-	// Others counts objects that are neither chunk nor index, and Example is one of them.
+	// Sidecars counts the sidecars of chunks, and SidecarBytes is their size.
+	Sidecars     int
+	SidecarBytes int64
+	// described are the hashes of the keys of chunks that touch the days and have a sidecar.
+	described []uint64
+	// Own counts other objects that logstore keeps for itself: locks, manifests, delete requests.
+	Own int
+	// Others counts objects that are none of these, and Example is one of them.
 	Others  int
 	Example string
 }
@@ -119,7 +127,7 @@ func (b *Bucket) List(ctx context.Context, days Days, progress func(n int64)) (*
 	l := &Listing{}
 	for name, o := range b.Chunks {
 		err := o.Bucket.List(ctx, "", func(info objstore.ObjectInfo) error {
-			if b.isIndex(info.Key) {
+			if b.isIndex(info.Key) || b.takeOwn(l, info, days) {
 				return nil
 			}
 			chunk, err := o.ParseChunkKey(info.Key)
@@ -139,6 +147,32 @@ func (b *Bucket) List(ctx context.Context, days Days, progress func(n int64)) (*
 		}
 	}
 	return l, nil
+}
+
+// ownPrefix is that of what logstore keeps in a bucket beside what Loki knows, but for sidecars.
+const ownPrefix = "__logstore__/"
+
+// takeOwn counts an object if it is one that only logstore writes.
+func (b *Bucket) takeOwn(l *Listing, info objstore.ObjectInfo, days Days) bool {
+	if strings.HasPrefix(info.Key, ownPrefix) {
+		l.Own++
+		return true
+	}
+	ref, ok := store.ParseSidecarKey(info.Key)
+	if !ok {
+		return false
+	}
+	l.Sidecars++
+	l.SidecarBytes += info.Size
+	if name := b.nameOf(ref); b.touches(name, days) {
+		l.described = append(l.described, hashOf("", name.Key()))
+	}
+	return true
+}
+
+// nameOf returns a chunk with the layout of its key.
+func (b *Bucket) nameOf(ref model.ChunkRef) schema.ChunkName {
+	return schema.ChunkName{ChunkRef: ref, Layout: b.Periods.LayoutOf(ref.From)}
 }
 
 func (b *Bucket) isIndex(key string) bool {

@@ -73,10 +73,15 @@ type Report struct {
 	ChunkBytes int64 `json:"chunk_bytes"`
 	Entries    int64 `json:"entries"`
 	// Young counts chunks that are not indexed yet, Redundant those that need not be: their entries, if any, are in others.
-	Young       int `json:"young"`
-	Redundant   int `json:"redundant"`
-	Others      int `json:"other_objects"`
-	ProblemsAll int `json:"problems_total"`
+	Young     int `json:"young"`
+	Redundant int `json:"redundant"`
+	Others    int `json:"other_objects"`
+	// Sidecars counts those of chunks, Strays those whose chunk is gone: they are never read. Own counts locks, manifests and the like.
+	Sidecars     int   `json:"sidecars"`
+	SidecarBytes int64 `json:"sidecar_bytes"`
+	Strays       int   `json:"stray_sidecars"`
+	Own          int   `json:"own_objects"`
+	ProblemsAll  int   `json:"problems_total"`
 	// ByKind counts all problems; Problems holds the first of them.
 	ByKind   map[Kind]int `json:"problems_by_kind"`
 	Problems []Problem    `json:"problems"`
@@ -138,7 +143,13 @@ func Check(ctx context.Context, b *Bucket, opts Options) (*Report, error) {
 	}
 	slices.Sort(c.hashes.named)
 	slices.Sort(c.hashes.rows)
-	c.report.Others = listing.Others
+	c.report.Others, c.report.Own = listing.Others, listing.Own
+	c.report.Sidecars, c.report.SidecarBytes = listing.Sidecars, listing.SidecarBytes
+	for _, hash := range listing.described {
+		if _, ok := there[hash]; !ok {
+			c.report.Strays++
+		}
+	}
 	if err := c.chunks(ctx, listing.Objects, began); err != nil {
 		return nil, err
 	}

@@ -49,9 +49,9 @@ type Deps struct {
 	Flush func(ctx context.Context) error
 	// Disk returns how many bytes of the chunks' disk are used and how many it has; it is asked if MaxDiskPercent is set.
 	Disk func() (used, size int64, err error)
-	// OnChunk is called for each chunk that a newly written index file names, after the file is published; it may be nil. Work
-	// that is to be done once for each chunk, such as building what is missing beside it, belongs here.
-	OnChunk func(ctx context.Context, name schema.ChunkName) error
+	// AfterPass is called at the end of each pass, while the lock is held; its context ends when the lock is lost. It may be nil. Work
+	// that one member of the cluster is to do belongs here, such as building what is missing beside chunks.
+	AfterPass func(ctx context.Context) error
 	// OnChunkDeleted is called when a chunk's object was removed; it may be nil.
 	OnChunkDeleted func(ctx context.Context, name schema.ChunkName) error
 	Logger         *slog.Logger

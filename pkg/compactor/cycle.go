@@ -38,6 +38,9 @@ func (c *Compactor) cycle(ctx context.Context) error {
 	errs = append(errs, c.finishRequests(ctx, tables, rules))
 	// What was published just now is due after the grace.
 	errs = append(errs, c.sweepAll(ctx))
+	if c.deps.AfterPass != nil && ctx.Err() == nil {
+		errs = append(errs, c.deps.AfterPass(ctx))
+	}
 	err = errors.Join(errs...)
 	if rules.enabled {
 		c.metrics.retentionRuns.WithLabelValues(statusOf(err)).Inc()

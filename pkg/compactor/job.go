@@ -70,7 +70,7 @@ func (j *tableJob) run(ctx context.Context, ms manifests) error {
 		j.c.metrics.tables.WithLabelValues("unchanged").Inc()
 	}
 	j.remember(plans, merged)
-	return j.visit(ctx, outputs)
+	return nil
 }
 
 // needs says what is to be done. It is called with the lock of the pass.
@@ -177,22 +177,4 @@ func (j *tableJob) carryLocked() {
 			}
 		}
 	}
-}
-
-// visit shows the chunks of new files to whoever wants to see them.
-func (j *tableJob) visit(ctx context.Context, outputs []*output) error {
-	if j.c.deps.OnChunk == nil {
-		return nil
-	}
-	for _, out := range outputs {
-		for _, name := range out.names {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := j.c.deps.OnChunk(ctx, name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

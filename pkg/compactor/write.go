@@ -22,8 +22,6 @@ type output struct {
 	unit *unit
 	path string
 	rows int
-	// names are the chunks of which it has rows, if somebody wants to know.
-	names []schema.ChunkName
 }
 
 // writeUnit writes the rows of a unit as the plan wants them, and the chunks that lose their rows to the marks. A nil plan keeps
@@ -71,7 +69,7 @@ type unitWriter struct {
 
 // row takes the next row.
 func (w *unitWriter) row(row schema.Row) error {
-	if w.p == nil && w.c.deps.OnChunk == nil {
+	if w.p == nil {
 		return w.b.Add(row)
 	}
 	if err := w.addBefore(row.Key); err != nil {
@@ -86,11 +84,11 @@ func (w *unitWriter) row(row schema.Row) error {
 	case schema.KindChunk:
 		keep, err = w.keepChunk(&r)
 	case schema.KindLabelNames:
-		if w.p != nil && len(w.p.dead) > 0 {
+		if len(w.p.dead) > 0 {
 			keep, err = w.p.keepsNames(r.Series, w.hasSeries)
 		}
 	default:
-		keep = w.p == nil || !w.p.dead[streamID{string(r.Tenant), r.Series}]
+		keep = !w.p.dead[streamID{string(r.Tenant), r.Series}]
 	}
 	if err != nil || !keep {
 		return err
@@ -104,14 +102,9 @@ func (w *unitWriter) keepChunk(r *schema.ParsedRow) (bool, error) {
 	if err != nil {
 		return true, nil
 	}
-	if w.p != nil {
-		id := streamID{string(r.Tenant), r.Series}
-		if _, goes := w.p.goes(id, r.Chunk, name); goes {
-			return false, w.marks.add(r.Series, r.Chunk)
-		}
-	}
-	if w.c.deps.OnChunk != nil {
-		w.out.names = append(w.out.names, name)
+	id := streamID{string(r.Tenant), r.Series}
+	if _, goes := w.p.goes(id, r.Chunk, name); goes {
+		return false, w.marks.add(r.Series, r.Chunk)
 	}
 	return true, nil
 }

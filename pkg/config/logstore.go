@@ -46,12 +46,14 @@ type Sidecar struct {
 	MinChunkSize int `loki:"min_chunk_size,bytes"`
 	// CacheSize is how much memory sidecars that were read may take.
 	CacheSize int `loki:"cache_size,bytes"`
+	// BuildPerPass is how many missing sidecars of chunks of past days the compactor builds in a pass; 0: none.
+	BuildPerPass int `loki:"build_per_pass"`
 }
 
 func defaultLogstore() Logstore {
 	return Logstore{
 		Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute, MergeChunksAfter: 48 * time.Hour,
-		Sidecar: Sidecar{Enabled: true, FilterBits: 6, MinChunkSize: 16 << 10, CacheSize: 64 << 20},
+		Sidecar: Sidecar{Enabled: true, FilterBits: 6, MinChunkSize: 16 << 10, CacheSize: 64 << 20, BuildPerPass: 1000},
 		Auth:    defaultAuth(),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"logstore/pkg/chunk"
@@ -88,9 +89,24 @@ func (c SidecarConfig) Describe(object []byte, ref model.ChunkRef, known func(*c
 	return o, nil
 }
 
-// sidecarKey names the sidecar of a chunk in the bucket. Loki knows nothing below logstore/.
+// SidecarPrefix is where the sidecars of all tenants are in a bucket. Loki knows nothing below logstore/.
+const SidecarPrefix = "logstore/sidecar/"
+
+// sidecarKey names the sidecar of a chunk in the bucket.
 func sidecarKey(ref model.ChunkRef) string {
-	return fmt.Sprintf("logstore/sidecar/%s/%x/%x-%x-%x", ref.Tenant, ref.Fingerprint, ref.From, ref.Through, ref.Checksum)
+	return fmt.Sprintf("%s%s/%x/%x-%x-%x", SidecarPrefix, ref.Tenant, ref.Fingerprint, ref.From, ref.Through, ref.Checksum)
+}
+
+// ParseSidecarKey returns of which chunk an object is the sidecar; ok is false for other objects.
+func ParseSidecarKey(key string) (ref model.ChunkRef, ok bool) {
+	rest, ok := strings.CutPrefix(key, SidecarPrefix)
+	parts := strings.Split(rest, "/")
+	if !ok || len(parts) != 3 {
+		return ref, false
+	}
+	n, err := fmt.Sscanf(parts[1]+" "+strings.ReplaceAll(parts[2], "-", " "), "%x %x %x %x", &ref.Fingerprint, &ref.From, &ref.Through, &ref.Checksum)
+	ref.Tenant = parts[0]
+	return ref, err == nil && n == 4 && sidecarKey(ref) == key
 }
 
 // DescribeBlock describes a block by the store's settings; see SidecarConfig.DescribeBlock.
@@ -133,27 +149,21 @@ func (s *Store) DeleteSidecar(ctx context.Context, ref model.ChunkRef) error {
 	return nil
 }
 
-// BuildSidecar writes the sidecar of a chunk object if it is missing, and reports whether it did. Chunks that are too small for one
-// get none.
-func (s *Store) BuildSidecar(ctx context.Context, ref model.ChunkRef, object func() ([]byte, error)) (bool, error) {
-	if !s.sidecars.cfg.Enabled {
+// BuildSidecar reads a chunk and stores its sidecar. It reports false for a chunk that is too small for one. Errors are those of a
+// piece.
+func (s *Store) BuildSidecar(ctx context.Context, name schema.ChunkName) (bool, error) {
+	o := s.storeOf(name)
+	object, err := o.Bucket.Get(ctx, o.ChunkKey(name))
+	if err == nil && len(object) < s.sidecars.cfg.MinChunk {
 		return false, nil
 	}
-	bucket := s.storeOf(schema.ChunkName{ChunkRef: ref}).Bucket
-	switch _, err := bucket.Stat(ctx, sidecarKey(ref)); {
-	case err == nil:
-		return false, nil
-	case !errors.Is(err, objstore.ErrNotFound):
-		return false, fmt.Errorf("cannot look for the sidecar of chunk %s: %w", schema.ContentKey(ref), err)
+	if err == nil {
+		_, err = chunk.OpenRef(object, name.ChunkRef)
 	}
-	data, err := object()
-	if err != nil || len(data) < s.sidecars.cfg.MinChunk {
-		return false, err
+	if err != nil {
+		return false, fmt.Errorf("cannot read chunk %s: %w", name.Key(), err)
 	}
-	if err := chunk.Verify(data, ref.Checksum); err != nil {
-		return false, err
-	}
-	return true, s.StoreSidecar(ctx, ref, data, nil)
+	return true, s.StoreSidecar(ctx, name.ChunkRef, object, nil)
 }
 
 // firstRead is how much of a sidecar is asked for where only its columns are wanted: more than most have.

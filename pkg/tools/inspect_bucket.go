@@ -16,7 +16,11 @@ import (
 // bucketView is what is shown of a bucket.
 type bucketView struct {
 	Days []dayView `json:"days"`
-	// Others are objects that are neither chunk nor index, such as rules.
+	// Sidecars are those of chunks, Own other objects that only logstore writes.
+	Sidecars     int   `json:"sidecars"`
+	SidecarBytes int64 `json:"sidecar_bytes"`
+	Own          int   `json:"own_objects"`
+	// Others are objects that are none of these, such as rules.
 	Others  int    `json:"other_objects"`
 	Example string `json:"other_example,omitempty"`
 }
@@ -119,7 +123,10 @@ func viewBucket(ctx context.Context, b *audit.Bucket, days audit.Days, progress 
 		v := day(k.Day)
 		v.Tenants = append(v.Tenants, *n)
 	}
-	out := &bucketView{Days: []dayView{}, Others: listing.Others, Example: listing.Example}
+	out := &bucketView{
+		Days: []dayView{}, Sidecars: listing.Sidecars, SidecarBytes: listing.SidecarBytes, Own: listing.Own, Others: listing.Others,
+		Example: listing.Example,
+	}
 	for _, n := range slices.Sorted(maps.Keys(byDay)) {
 		slices.SortFunc(byDay[n].Tenants, func(a, b tenantView) int { return cmp.Compare(a.Tenant, b.Tenant) })
 		out.Days = append(out.Days, *byDay[n])
@@ -148,6 +155,12 @@ func (v *bucketView) write(o *command.IO) error {
 		return err
 	}
 	_, err := fmt.Fprintf(o.Stdout, "%s, %s (%s)\n", plural(int64(len(v.Days)), "day"), plural(chunks, "chunk"), sizeOf(bytes))
+	if err == nil && v.Sidecars > 0 {
+		_, err = fmt.Fprintf(o.Stdout, "%s (%s)\n", plural(int64(v.Sidecars), "sidecar"), sizeOf(v.SidecarBytes))
+	}
+	if err == nil && v.Own > 0 {
+		_, err = fmt.Fprintf(o.Stdout, "%s of logstore's own\n", plural(int64(v.Own), "object"))
+	}
 	if err == nil && v.Others > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s, such as %s\n", plural(int64(v.Others), "other object"), v.Example)
 	}
