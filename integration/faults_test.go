@@ -113,7 +113,7 @@ func (c *Cluster) flush() {
 // line that was acknowledged is there once, meanwhile and afterwards.
 func TestClusterFaults(t *testing.T) {
 	c := NewCluster(t, 3)
-	l := startLoad(faultClients, c.URLs())
+	l := startLoad("crash", faultClients, c.URLs())
 	time.Sleep(2 * time.Second)
 	for _, f := range clusterFaults() {
 		t.Logf("load before: %s", l.figures())
@@ -122,21 +122,7 @@ func TestClusterFaults(t *testing.T) {
 		time.Sleep(f.lasts)
 		f.heal(c, l)
 		time.Sleep(2 * time.Second)
-		refused, lost, failed := l.refusals(), l.lost.Load(), l.failed.Load()
-		t.Logf("%s, %s: %s", f.name, time.Since(begin).Round(time.Second), l.figures())
-		require.Zero(t, lost, "%s: lost pushes", f.name)
-		require.Zero(t, failed, "%s: failed queries", f.name)
-		if !f.refused {
-			require.Zero(t, refused, "%s: answers that were not 2xx", f.name)
-		}
+		l.quiet(t, f.name, begin, f.refused)
 	}
-	l.end()
-	l.w.check(t, c.Members[0].URL)
-	client := &http.Client{Timeout: time.Minute}
-	defer client.CloseIdleConnections()
-	for _, p := range c.Members {
-		n, err := countLines(client, p.URL)
-		require.NoError(t, err)
-		require.Equal(t, l.w.acks(), n)
-	}
+	l.everywhere(t, c.Members)
 }

@@ -42,6 +42,8 @@ type Cluster struct {
 	size               int
 	args               []string
 	env                []string
+	// cables are what the members hang on, each as a machine of its own; nil: all are on the loopback network.
+	cables *cables
 }
 
 // NewCluster starts an S3 server, Redis, and size members, and waits until all are in the ring. The arguments come behind
@@ -51,19 +53,36 @@ func NewCluster(t testing.TB, size int, args ...string) *Cluster {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs the whole loopback network 127.0.0.0/8")
 	}
-	c := &Cluster{t: t, size: size, args: args, S3: testservers.StartVersityGW(t, "loki-chunks", "loki-rules"), Redis: testservers.StartRedis(t)}
-	c.Way = faultproxy.Start(t, c.S3.Address, 1)
-	c.net = fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), 1+rand.IntN(250))
-	c.http, c.grpc, c.gossip = FreePort(t), FreePort(t), FreePort(t)
-	c.env = []string{
-		"S3_ACCESS_KEY=" + c.S3.AccessKeyID, "S3_SECRET_KEY=" + c.S3.SecretAccessKey, "S3_URL=" + c.Way.Address,
-		"S3_BUCKET=loki-chunks", "S3_RULES_BUCKET=loki-rules", "ALERTMANAGER_URL=http://127.0.0.1:9/", "REDIS=" + c.Redis.Address,
+	c := &Cluster{t: t, size: size, args: args, net: fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), 1+rand.IntN(250))}
+	c.start()
+	return c
+}
+
+// NewCabledCluster is NewCluster in the test's own network, with cables that can be cut.
+func NewCabledCluster(t testing.TB, size int, args ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, size: size, args: args, net: strings.TrimSuffix(machineIP(0), "0"), cables: newCables(t)}
+	c.start()
+	return c
+}
+
+func (c *Cluster) start() {
+	c.t.Helper()
+	c.S3, c.Redis = testservers.StartVersityGW(c.t, "loki-chunks", "loki-rules"), testservers.StartRedis(c.t)
+	c.Way = faultproxy.Start(c.t, c.S3.Address, 1)
+	s3, redis := c.Way.Address, c.Redis.Address
+	if c.cables != nil {
+		s3, redis = c.cables.serve(s3), c.cables.serve(redis)
 	}
-	for range size {
+	c.http, c.grpc, c.gossip = FreePort(c.t), FreePort(c.t), FreePort(c.t)
+	c.env = []string{
+		"S3_ACCESS_KEY=" + c.S3.AccessKeyID, "S3_SECRET_KEY=" + c.S3.SecretAccessKey, "S3_URL=" + s3,
+		"S3_BUCKET=loki-chunks", "S3_RULES_BUCKET=loki-rules", "ALERTMANAGER_URL=http://127.0.0.1:9/", "REDIS=" + redis,
+	}
+	for range c.size {
 		c.Add().Launch()
 	}
-	c.WaitRing(size)
-	return c
+	c.WaitRing(c.size)
 }
 
 // Add prepares another member.
@@ -87,6 +106,9 @@ func (c *Cluster) Add() *Process {
 		args = append(args, fmt.Sprintf("-memberlist.join=%s%d:%d", c.net, k+1, c.gossip))
 	}
 	p := &Process{URL: "http://" + net.JoinHostPort(ip, strconv.Itoa(c.http)), Dir: dir, Env: c.env, t: c.t, args: append(args, c.args...)}
+	if c.cables != nil {
+		p.through = c.cables.plug(n + 1)
+	}
 	c.t.Cleanup(p.Kill)
 	c.Members = append(c.Members, p)
 	return p
@@ -100,8 +122,14 @@ func (c *Cluster) WaitRing(active int) {
 			p.WaitReady(time.Minute)
 		}
 	}
+	c.WaitView(active, c.Members...)
+}
+
+// WaitView waits until the given members, as far as they run, know of so many that take pushes.
+func (c *Cluster) WaitView(active int, members ...*Process) {
+	c.t.Helper()
 	require.Eventually(c.t, func() bool {
-		for _, p := range c.Members {
+		for _, p := range members {
 			if p.Running() && c.active(p) != active {
 				return false
 			}
@@ -178,10 +206,11 @@ type load struct {
 	done    sync.WaitGroup
 }
 
-// startLoad begins with so many clients.
-func startLoad(clients int, urls []string) *load {
+// startLoad begins with so many clients, whose lines bear a name.
+func startLoad(app string, clients int, urls []string) *load {
 	l := &load{w: newWorkload(clients), answers: map[string]int{}}
-	l.w.pause = 25 * time.Millisecond
+	l.w.app = app
+	l.w.pause = pick(25*time.Millisecond, 200*time.Millisecond)
 	l.targets.Store(&urls)
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
@@ -254,12 +283,12 @@ func (l *load) refusals() int {
 
 // reader counts all lines, again and again: the count must never be less than what was acknowledged before, nor more than was tried.
 func (l *load) reader(ctx context.Context) {
-	client := &http.Client{Timeout: 15 * time.Second}
+	client := &http.Client{Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
 	for turn := 0; ctx.Err() == nil; turn++ {
 		targets := *l.targets.Load()
 		atLeast := l.w.acks()
-		got, err := countLines(client, targets[turn%len(targets)])
+		got, err := l.w.count(client, targets[turn%len(targets)])
 		atMost := l.w.tries()
 		l.queries.Add(1)
 		switch {
@@ -294,9 +323,9 @@ func (l *load) figures() string {
 		l.first.Swap(0), l.retried.Swap(0), l.lost.Swap(0), time.Duration(l.slowest.Swap(0)).Round(time.Millisecond), l.queries.Swap(0), l.failed.Swap(0), strings.Join(kinds, ""))
 }
 
-// countLines asks a member for the number of lines of the workload.
-func countLines(client *http.Client, base string) (int, error) {
-	params := url.Values{"query": {`sum(count_over_time({app="crash"}[2h]))`}, "time": {strconv.FormatInt(time.Now().Add(time.Minute).UnixNano(), 10)}}
+// count asks a member for the number of lines of the workload.
+func (w *workload) count(client *http.Client, base string) (int, error) {
+	params := url.Values{"query": {`sum(count_over_time({app="` + w.app + `"}[2h]))`}, "time": {strconv.FormatInt(time.Now().Add(time.Minute).UnixNano(), 10)}}
 	resp, err := client.Get(base + "/loki/api/v1/query?" + params.Encode())
 	if err != nil {
 		return 0, err

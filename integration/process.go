@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,6 +59,8 @@ type Process struct {
 	Dir  string
 	// Env holds variables of the process besides those of the test, as "name=value".
 	Env []string
+	// through is the command, if any, that runs the program: one that replaces itself by it.
+	through []string
 
 	t    testing.TB
 	cmd  *exec.Cmd
@@ -115,7 +118,8 @@ func (p *Process) Start() {
 func (p *Process) Launch() {
 	p.t.Helper()
 	p.log = &tail{}
-	p.cmd = exec.Command(Binary(p.t), p.args...)
+	command := append(append(slices.Clone(p.through), Binary(p.t)), p.args...)
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Dir = p.Dir
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC"), p.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log

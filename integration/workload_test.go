@@ -25,6 +25,8 @@ import (
 // workload pushes numbered lines from several writers and remembers which were acknowledged. Each writer has a few
 // streams of its own; every line of a run is different.
 type workload struct {
+	// app is the label app of all lines.
+	app     string
 	writers int
 	// pause is how long a writer waits between two pushes.
 	pause time.Duration
@@ -39,7 +41,7 @@ type workload struct {
 }
 
 func newWorkload(writers int) *workload {
-	return &workload{writers: writers, pause: 5 * time.Millisecond, base: time.Now().Add(-30 * time.Minute), acked: map[string]int64{}, tried: map[string]struct{}{}}
+	return &workload{app: "crash", writers: writers, pause: 5 * time.Millisecond, base: time.Now().Add(-30 * time.Minute), acked: map[string]int64{}, tried: map[string]struct{}{}}
 }
 
 const (
@@ -82,7 +84,7 @@ func (w *workload) next(writer int) ([]wire.PushStream, map[string]int64) {
 	streams := make([]wire.PushStream, streamsPerWriter)
 	lines := map[string]int64{}
 	for i := range streams {
-		streams[i].Labels = fmt.Sprintf(`{app="crash", writer="%d", stream="%d"}`, writer, i)
+		streams[i].Labels = fmt.Sprintf(`{app="%s", writer="%d", stream="%d"}`, w.app, writer, i)
 		for range linesPerPush {
 			seq := w.seq.Add(1)
 			ts := w.base.Add(time.Duration(seq) * 100 * time.Microsecond).UnixNano()
@@ -162,7 +164,7 @@ func (w *workload) check(t *testing.T, base string) {
 	seen := map[string]int{}
 	for n := range w.writers {
 		for i := range streamsPerWriter {
-			for _, line := range queryAll(t, base, fmt.Sprintf(`{app="crash", writer="%d", stream="%d"}`, n, i), w.base.Add(-time.Second), time.Now().Add(time.Hour)) {
+			for _, line := range queryAll(t, base, fmt.Sprintf(`{app="%s", writer="%d", stream="%d"}`, w.app, n, i), w.base.Add(-time.Second), time.Now().Add(time.Hour)) {
 				seen[line]++
 			}
 		}
@@ -187,7 +189,7 @@ func (w *workload) check(t *testing.T, base string) {
 	}
 	require.Zerof(t, missing+double+strange, "of %d acked lines %d are missing, %d double, %d never pushed, e.g. %q", len(w.acked), missing, double, strange, example)
 	require.NotEmpty(t, w.acked)
-	got := instantValue(t, base, `sum(count_over_time({app="crash"}[2h]))`, time.Now().Add(time.Minute))
+	got := instantValue(t, base, `sum(count_over_time({app="`+w.app+`"}[2h]))`, time.Now().Add(time.Minute))
 	require.Equal(t, float64(len(seen)), got, "count_over_time and the lines disagree")
 }
 

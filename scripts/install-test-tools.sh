@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests start: redis-server, prometheus-alertmanager and prometheus as Debian packages, and
+# Installs the servers that the tests start: redis-server, prometheus-alertmanager and prometheus as Debian packages (and ip, to cut networks), and
 # versitygw, an S3 server, by go install into bin/ of the checkout; the linter too; and what runs under Node (clients that push, the grammar of
 # Grafana's editor, the web page's tests with Debian's Chromium) by npm. What is there already is left alone, so a second run takes no time.
 set -euo pipefail
@@ -18,6 +18,7 @@ have node || packages+=(nodejs)
 have npm || packages+=(npm)
 have chromium || packages+=(chromium)
 have prometheus || packages+=(prometheus)
+have ip || packages+=(iproute2)
 if ((${#packages[@]})); then
 	if ! command -v apt-get >/dev/null 2>&1; then
 		echo "install-test-tools: please install ${packages[*]}: there is no apt-get here" >&2

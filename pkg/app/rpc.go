@@ -129,8 +129,9 @@ func (a *App) recentLogs() logql.Source {
 	}
 	return querier.NewMembers(querier.MembersDeps{
 		Readable: a.ring.Readable, Own: a.ingester, ReplicationFactor: a.replicationFactor(),
-		Remote: func(m ring.Member) logql.Source { return a.peers.Source(m.Addr, a.store.Piece) },
-		Logger: a.logger.With("component", "querier"), Registerer: a.registry,
+		Answers: a.peers.Answers,
+		Remote:  func(m ring.Member) logql.Source { return a.peers.Source(m.Addr, a.store.Piece) },
+		Logger:  a.logger.With("component", "querier"), Registerer: a.registry,
 	})
 }
 

@@ -12,6 +12,10 @@
 // changes), taken before the run, and counts only while the digest is the same; what is too fresh, or old enough for retention, is
 // not kept, nor what was answered while a member was missing.
 //
+// Of several members all are asked that live (members.go). One may fail for each copy beyond the first; a dead one has failed
+// already. If more do not answer, entries may be missing: a run is then tried again until the ring has found out who is dead, and
+// those that are left answer.
+//
 // Sources are asked in the order given, ingesters first: a chunk that is flushed in between is then seen twice, which the
 // engine undoes, and never missed.
 package querier

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -21,6 +22,10 @@ import (
 
 // ErrIncomplete is returned by queries to which so many members did not answer that entries may be missing.
 var ErrIncomplete = errors.New("too many members did not answer")
+
+// judgement bounds the wait for the ring to find out whether members that do not answer are dead. A query is tried again
+// until then: it is answered by those that are left, or by all.
+const judgement = 15 * time.Second
 
 // Members is the recent logs of all members as one source. A query is answered as long as no more members fail than there are
 // copies to spare: each entry is on as many members as the replication factor says.
@@ -37,6 +42,8 @@ type MembersDeps struct {
 	// Own is the source of this process, Remote that of another member.
 	Own    logql.Source
 	Remote func(ring.Member) logql.Source
+	// Answers tells whether the member at an address answers. It waits for a moment for one that did not lately. nil: all do.
+	Answers func(ctx context.Context, addr string) bool
 	// ReplicationFactor is the number of members that have each entry.
 	ReplicationFactor int
 	Logger            *slog.Logger
@@ -87,26 +94,23 @@ func (r *read) fail(member string, err error) error {
 	return fmt.Errorf("%w: %d of them, and %d may; member %s: %w", ErrIncomplete, len(r.failed), r.spare, member, err)
 }
 
-// ask calls fn for each member at the same time. Members that are dead, as the ring knows, are left out: their entries are on
-// others, or in the bucket, or nowhere.
+// ask calls fn for each living member at the same time.
 func (m *Members) ask(ctx context.Context, fn func(ctx context.Context, r *read, member ring.Member, src logql.Source) error) error {
 	r := &read{m: m, spare: max(0, m.deps.ReplicationFactor-1), failed: map[string]error{}, fetches: logql.FetchesOf(ctx)}
-	members := m.deps.Readable(nil)
-	dead := 0
+	members := r.living()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	for _, member := range members {
 		src := m.deps.Own
 		if !member.Self {
-			if !member.Healthy {
-				dead++
-				continue
-			}
 			src = m.deps.Remote(member)
 		}
 		wg.Go(func() {
-			err := fn(ctx, r, member, src)
+			err := rpc.ErrUnreachable
+			if member.Self || m.deps.Answers == nil || m.deps.Answers(ctx, member.Addr) {
+				err = fn(ctx, r, member, src)
+			}
 			if err == nil || ctx.Err() != nil {
 				return
 			}
@@ -116,14 +120,25 @@ func (m *Members) ask(ctx context.Context, fn func(ctx context.Context, r *read,
 		})
 	}
 	wg.Wait()
-	if dead > r.spare {
-		r.fetches.Missing.Add(1)
-		m.missing.Inc()
-	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// living returns the members to ask. Those that are dead, as the ring knows, are left out: their entries are on others, or in the
+// bucket, or nowhere; but nobody else may fail then who has the only other copy.
+func (r *read) living() []ring.Member {
+	members := r.m.deps.Readable(nil)
+	all := len(members)
+	members = slices.DeleteFunc(members, func(m ring.Member) bool { return !m.Self && !m.Healthy })
+	dead := all - len(members)
+	if dead > r.spare {
+		r.fetches.Missing.Add(1)
+		r.m.missing.Inc()
+	}
+	r.spare = max(0, r.spare-dead)
+	return members
 }
 
 // Select returns the streams of all members. Pieces of equal keys are one, which is opened where it can be.

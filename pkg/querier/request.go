@@ -53,15 +53,22 @@ func (r *request) evaluate() (engine.Result, error) {
 	return res, err
 }
 
-// firstPause is how long a run that failed waits before it is tried again; each time it is doubled.
-const firstPause = 50 * time.Millisecond
+// firstPause is how long a run that failed waits before it is tried again; each time it is doubled, up to maxPause.
+const (
+	firstPause = 50 * time.Millisecond
+	maxPause   = 2 * time.Second
+)
 
 // run runs a part of the query, when it is its turn, and again if it fails for a reason that may pass.
 func (r *request) run(ctx context.Context, p engine.Params) (engine.Result, error) {
-	pause := firstPause
+	pause, begin := firstPause, time.Now()
 	for attempt := 0; ; attempt++ {
 		res, err := r.runOnce(ctx, p)
-		if err == nil || attempt >= r.q.cfg.MaxRetries || ctx.Err() != nil || !mayPass(err) {
+		if err == nil || ctx.Err() != nil || !mayPass(err) {
+			return res, err
+		}
+		undecided := errors.Is(err, ErrIncomplete) && time.Since(begin) < judgement
+		if attempt >= r.q.cfg.MaxRetries && !undecided {
 			return res, err
 		}
 		r.q.metrics.retries.Inc()
@@ -72,7 +79,7 @@ func (r *request) run(ctx context.Context, p engine.Params) (engine.Result, erro
 			timer.Stop()
 			return res, ctx.Err()
 		}
-		pause *= 2
+		pause = min(2*pause, maxPause)
 	}
 }
 

@@ -91,6 +91,9 @@ func (g *gossip) config(transport memberlist.Transport, ip net.IP, port int) *me
 	c.PushPullInterval, c.GossipInterval, c.GossipNodes = g.cfg.PushPullInterval, g.cfg.GossipInterval, g.cfg.GossipNodes
 	c.GossipToTheDeadTime, c.DeadNodeReclaimTime = g.cfg.GossipToDead, g.cfg.DeadReclaim
 	c.ProbeInterval, c.ProbeTimeout = g.cfg.ProbeInterval, g.cfg.ProbeTimeout
+	// A member that reaches nobody looks ill to itself and is slow to call others dead, and nobody confirms what the smaller side
+	// of a split suspects. It should not take half a minute for all that: reads wait for it.
+	c.AwarenessMaxMultiplier, c.SuspicionMaxTimeoutMult = 3, 2
 	c.DisableTcpPings = true    // packets go over TCP already
 	c.EnableCompression = false // the state is compressed as a whole
 	c.UDPBufferSize = maxPacket // of packets over TCP

@@ -11,7 +11,8 @@
 // RegisterError is the same error on this side. Calls of the own member run the handler directly.
 //
 // A peer is down from the first call that cannot reach it, or that does not answer a ping, until it answers one. It is slow for a
-// while after its caller said that it is late. Callers ask Standing and go elsewhere; the pool itself refuses nothing.
+// while after its caller said that it is late. Callers ask Standing and go elsewhere, or Answers, which asks a member that is down
+// once more; the pool itself refuses nothing.
 //
 // A push travels as FORMAT.md says: streams by their canonical label text, entries in the encoding in which chunks and the
 // write-ahead log have them, so that the receiver copies them and does not encode them anew.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -51,6 +54,52 @@ func (m *peer) isDown() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.down
+}
+
+// Answers tells whether a member answers, as far as is known. One that is down is asked again, for a ping's time at most: it
+// may be back, and have what nobody else has.
+func (p *Pool) Answers(ctx context.Context, addr string) bool {
+	if p.Standing(addr) != Down {
+		return true
+	}
+	m, err := p.peer(addr)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Client.PingTimeout)
+	defer cancel()
+	for {
+		for _, c := range m.lanes {
+			c.ResetConnectBackoff()
+		}
+		_, err := p.exchange(ctx, m, lanePush, pingName, nil, false)
+		if err == nil {
+			p.up(m)
+			return true
+		}
+		if refused(err) {
+			return false // its machine is there, and it is not
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(p.cfg.Client.PingTimeout / 20):
+		}
+	}
+}
+
+// refused is whether nothing listens at a member's address. gRPC keeps no more than the text of an error.
+func refused(err error) bool { return strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()) }
+
+// dial opens a connection to a member. One that is down is given little time: where packets were lost until a moment ago the system
+// would wait for seconds before it sends the next.
+func (p *Pool) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if p.Standing(addr) == Down {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.cfg.Client.PingTimeout/2)
+		defer cancel()
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 }
 
 func (p *Pool) fail(m *peer, why error) {

@@ -118,6 +118,7 @@ func (p *Pool) dialOptions() []grpc.DialOption {
 	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds), grpc.WithDefaultCallOptions(call...), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
+		grpc.WithContextDialer(p.dial),
 		grpc.WithInitialWindowSize(windowSize), grpc.WithInitialConnWindowSize(4 * windowSize),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: max(10*time.Second, p.cfg.Server.MinPing), Timeout: 5 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{

@@ -236,6 +236,29 @@ func TestSilentMember(t *testing.T) {
 	require.Eventually(t, func() bool { return p.Standing(l.Addr().String()) == Down }, 20*time.Second, 10*time.Millisecond)
 }
 
+// TestAnswers asks a member that is down again: it does not wait for the next ping, and not long for one that is not back.
+func TestAnswers(t *testing.T) {
+	cfg := testConfig()
+	cfg.Client.PingPeriod = time.Hour
+	m := startMember(t, cfg)
+	handlers(m.Server)
+	p := startPool(t, cfg, nil)
+	require.True(t, p.Answers(t.Context(), m.addr), "nothing is known against it")
+	_, err := p.Call(t.Context(), m.addr, "echo", nil)
+	require.NoError(t, err)
+	m.stop()
+	_, err = p.Call(t.Context(), m.addr, "echo", nil)
+	require.ErrorIs(t, err, ErrUnreachable)
+	require.False(t, p.Answers(t.Context(), m.addr))
+	l, err := net.Listen("tcp", m.addr)
+	require.NoError(t, err)
+	handlers(serveMember(t, cfg, l).Server)
+	require.Eventually(t, func() bool { return p.Answers(t.Context(), m.addr) }, eventually, tick)
+	require.Equal(t, Good, p.Standing(m.addr))
+	_, err = p.Call(t.Context(), m.addr, "echo", nil)
+	require.NoError(t, err)
+}
+
 func TestOtherCluster(t *testing.T) {
 	cfg := testConfig()
 	cfg.Cluster = "blue"
