@@ -3,9 +3,11 @@ package api_test
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"testing"
@@ -17,6 +19,8 @@ import (
 
 	"logstore/integration/conformance"
 	"logstore/pkg/api"
+	"logstore/pkg/cache"
+	"logstore/pkg/changes"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/engine/enginetest"
@@ -30,9 +34,48 @@ const testdata = "../../integration/testdata/conformance/"
 
 // queriers are the ways in which the recorded queries are run; the answers must be the same. A setting that changes how a
 // query is taken apart or remembered belongs here.
-var queriers = map[string]func(*querier.Config, *limits.Limits){
-	"plain":      func(*querier.Config, *limits.Limits) {},
-	"sequential": func(c *querier.Config, _ *limits.Limits) { c.MaxConcurrent = 1 },
+var queriers = map[string]func(*querier.Config, *limits.Limits, *querier.Deps){
+	"plain":      func(*querier.Config, *limits.Limits, *querier.Deps) {},
+	"sequential": func(c *querier.Config, _ *limits.Limits, _ *querier.Deps) { c.MaxConcurrent = 1 },
+	"splits": func(_ *querier.Config, l *limits.Limits, _ *querier.Deps) {
+		l.SplitQueriesByInterval, l.SplitInstantMetricQueriesByInterval = 7*time.Minute, 5*time.Minute
+	},
+	"shards": func(_ *querier.Config, l *limits.Limits, d *querier.Deps) {
+		l.SplitQueriesByInterval, l.TSDBMaxBytesPerShard = time.Hour, 1<<20
+		d.Peers = helpers(*d, 2)
+	},
+	"caches": func(_ *querier.Config, l *limits.Limits, d *querier.Deps) {
+		kept := cache.NewLocal("results", cache.LocalConfig{MaxBytes: 64 << 20}, cache.Deps{Registerer: prometheus.NewRegistry()})
+		d.Caches = querier.Caches{Results: kept, Instant: kept, Stats: kept, Volume: kept, Series: kept, Labels: kept}
+		written := changes.NewLog()
+		d.Changes = func(_ context.Context, id string, span model.Interval) ([]changes.State, error) {
+			return []changes.State{written.State(id, span)}, nil
+		}
+		l.SplitQueriesByInterval, l.SplitInstantMetricQueriesByInterval = 15*time.Minute, 15*time.Minute
+	},
+}
+
+// helpers are members that run parts of queries over the same sources.
+func helpers(of querier.Deps, n int) querier.Peers {
+	all := map[string]*querier.Querier{}
+	for i := range n {
+		d := of
+		d.Registerer = prometheus.NewRegistry()
+		cfg := querier.DefaultConfig
+		cfg.MultiTenantQueries = true
+		q, err := querier.New(cfg, d)
+		if err != nil {
+			panic(err)
+		}
+		all[strconv.Itoa(i)] = q
+	}
+	return querier.Peers{
+		List: func() []string { return slices.Sorted(maps.Keys(all)) },
+		Call: func(ctx context.Context, member string, req []byte) ([]byte, error) {
+			return all[member].Serve(ctx, req)
+		},
+		Stored: of.Sources[0],
+	}
 }
 
 // refused are the cases in which the reference's answer is not ours by decision; integration/conformance_test.go says why.
@@ -108,14 +151,16 @@ func TestConformance(t *testing.T) {
 			cfg, lim := querier.DefaultConfig, limits.DefaultLimits()
 			cfg.MultiTenantQueries, cfg.AlignStep = true, true
 			lim.MaxQuerySeries, lim.MaxEntriesLimitPerQuery, lim.MaxQueryLength = 5000, 5000, 0
-			set(&cfg, &lim)
+			reg := prometheus.NewRegistry()
 			overrides, err := limits.New(lim)
 			require.NoError(t, err)
-			reg := prometheus.NewRegistry()
-			q, err := querier.New(cfg, querier.Deps{
+			deps := querier.Deps{
 				Sources: []logql.Source{sources}, Observe: func(string, []*labels.Matcher, func([]wire.Stream)) func() { return func() {} },
 				Limits: overrides, Logger: slog.New(slog.DiscardHandler), Registerer: reg,
-			})
+			}
+			set(&cfg, &lim, &deps)
+			require.NoError(t, overrides.Replace(lim, nil))
+			q, err := querier.New(cfg, deps)
 			require.NoError(t, err)
 			server := httptest.NewServer(api.New(api.DefaultConfig, api.Deps{
 				Querier: q, Limits: overrides, Logger: slog.New(slog.DiscardHandler), Registerer: reg, Gatherer: reg, LogLevel: new(slog.LevelVar),

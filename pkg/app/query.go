@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"logstore/pkg/changes"
+	"logstore/pkg/config"
 	"logstore/pkg/ingester"
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
 	"logstore/pkg/querier"
+	"logstore/pkg/rpc"
 	"logstore/pkg/tenant"
 )
 
@@ -40,6 +42,7 @@ func (a *App) newQuerier() error {
 		generation = a.deletes.Generation
 	}
 	a.rpcServer.Handle(changesCall, a.serveChanges)
+	cfg.Shards = a.cfg.QueryRange.ParalleliseShardableQueries
 	var err error
 	a.querier, err = querier.New(cfg, querier.Deps{
 		Sources: a.hideDeleted(sources), Limits: a.limits, Observe: a.observePushes, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
@@ -48,8 +51,41 @@ func (a *App) newQuerier() error {
 			Results: a.caches.results, Instant: a.caches.instant, Stats: a.caches.stats, Volume: a.caches.volume,
 			Series: a.caches.series, Labels: a.caches.labels,
 		},
+		Peers: a.queryPeers(),
 	})
+	if err == nil {
+		a.rpcServer.Handle(subqueryCall, a.querier.Serve)
+	}
 	return err
+}
+
+// subqueryCall is the name of the call by which members run parts of each other's queries.
+const subqueryCall = "query.part"
+
+// queryPeers are the members that may run parts of this one's queries.
+func (a *App) queryPeers() querier.Peers {
+	if !a.clustered() {
+		return querier.Peers{}
+	}
+	return querier.Peers{
+		List: func() []string {
+			var up []string
+			for _, m := range a.ring.Readable(nil) {
+				if !m.Self && m.Healthy && a.peers.Standing(m.Addr) == rpc.Good {
+					up = append(up, m.Addr)
+				}
+			}
+			return up
+		},
+		Call: func(ctx context.Context, member string, req []byte) ([]byte, error) {
+			return a.peers.Call(ctx, member, subqueryCall, req)
+		},
+		Recent: a.ingester, Stored: a.store, Copies: a.replicationFactor(),
+		TSDB: func(at int64) bool {
+			p := a.cfg.Schema.At(time.Unix(0, at))
+			return p != nil && p.Store == config.StoreTSDB
+		},
+	}
 }
 
 // smallest returns the stricter of two bounds, where zero means none.

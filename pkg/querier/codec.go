@@ -9,11 +9,15 @@ import (
 	"logstore/pkg/logql/engine"
 )
 
-// The encoding of results in caches; FORMAT.md describes it.
+// The encoding of results in caches and between members; FORMAT.md describes it.
 
 func appendString(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
+}
+
+func appendFloat(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 }
 
 func appendLabels(b []byte, l labels.Labels) []byte {
@@ -34,7 +38,7 @@ func appendSeries(b []byte, series []engine.Series) []byte {
 		for _, p := range series[i].Points {
 			b = binary.AppendVarint(b, p.T-last)
 			last = p.T
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(p.V))
+			b = appendFloat(b, p.V)
 		}
 	}
 	return b
@@ -71,6 +75,18 @@ func (d *decoder) varint() int64 {
 	d.b = d.b[n:]
 	return v
 }
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail()
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) float() float64 { return math.Float64frombits(d.fixed()) }
 
 func (d *decoder) fixed() uint64 {
 	if len(d.b) < 8 {
@@ -122,7 +138,7 @@ func (d *decoder) series() []engine.Series {
 		last := int64(0)
 		for range points {
 			last += d.varint()
-			s.Points = append(s.Points, engine.Point{T: last, V: math.Float64frombits(d.fixed())})
+			s.Points = append(s.Points, engine.Point{T: last, V: d.float()})
 		}
 		out = append(out, s)
 	}

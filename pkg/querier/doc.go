@@ -16,6 +16,13 @@
 // already. If more do not answer, entries may be missing: a run is then tried again until the ring has found out who is dead, and
 // those that are left answer.
 //
+// Where there are other members, a large query is run in parts that all of them take (spread.go): its runs, and shards of the
+// streams by their hash (shards.go). A member runs one part of a query at a time, in turn with its own queries, over the same data as
+// anybody; a part that fails is run by another. What is cut into shards are the legs of a metric query (legs.go): what can be
+// added up or compared; what stands above them is evaluated here. Parts of a rate are counts, so that their sum is exact. How many
+// parts there are is decided by an estimate of the bytes to read (weight.go): a small query is one run, here. Without other members
+// nothing is cut into shards, for a run of the engine uses all processors.
+//
 // Sources are asked in the order given, ingesters first: a chunk that is flushed in between is then seen twice, which the
 // engine undoes, and never missed.
 package querier

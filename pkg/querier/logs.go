@@ -16,7 +16,7 @@ const maxBatch = 64
 func (r *request) logs() (engine.Result, error) {
 	query, ok := r.p.Expr.(*syntax.LogQuery)
 	if !ok || r.p.End <= r.p.Start {
-		return r.run(r.ctx, r.p)
+		return r.run(r.ctx, r.p, r.engine)
 	}
 	interval := splitLength(int64(r.lim.SplitQueriesByInterval))
 	if r.p.Interval > 0 {
@@ -59,8 +59,6 @@ func (l *logRun) result() (engine.Result, error) {
 		}
 	}
 	streams := joinLogs(l.parts)
-	n, _ := countEntries(streams)
-	l.stats.EntriesReturned = int64(n)
 	return engine.Result{Value: streams, Warnings: warnings}, nil
 }
 
@@ -122,7 +120,7 @@ func (l *logRun) stretch(splits []timeSplit) (engine.Result, error) {
 	first, last := splits[0], splits[len(splits)-1]
 	p.Start, p.End = min(first.from, last.from), max(first.to, last.to)
 	p.Limit = l.left
-	return l.run(l.ctx, p)
+	return l.spreadLog(l.ctx, p)
 }
 
 // keepEmpty notes which of the splits have no line at all, after they were read to their end.

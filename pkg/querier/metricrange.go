@@ -22,11 +22,11 @@ func (r *request) metricRange() (engine.Result, error) {
 	g, ok := gridOf(&r.p)
 	expr, metric := r.p.Expr.(syntax.SampleExpr)
 	if !ok || !metric {
-		return r.run(r.ctx, r.p)
+		return r.run(r.ctx, r.p, r.engine)
 	}
 	before, ahead, reads := reach(expr)
 	if !reads {
-		return r.run(r.ctx, r.p)
+		return r.run(r.ctx, r.p, r.engine)
 	}
 	interval := stepInterval(splitLength(int64(r.lim.SplitQueriesByInterval)), g.step)
 	splits := g.split(interval)
@@ -86,15 +86,19 @@ func (m *rangeRun) result() (engine.Result, error) {
 	}
 	m.known = m.kept.load(m.ctx, numbers)
 	gaps := m.takeKnown()
-	runs := m.cut(gaps)
+	w := m.weighGaps(gaps)
+	parts := m.q.parts(m.spread, m.lim, w)
+	runs := m.cut(gaps, parts)
+	shards := m.spread.shards(parts, len(runs), w.streams)
+	read := m.stats.BytesProcessed
 	results := make([]engine.Result, len(runs))
 	eg, ctx := errgroup.WithContext(m.ctx)
-	eg.SetLimit(m.q.parallelRuns(m.lim))
+	eg.SetLimit(m.spread.parallel())
 	for i, run := range runs {
 		eg.Go(func() error {
 			p := m.p
 			p.Start, p.End = m.grid.at(run.from), m.grid.at(run.to-1)
-			res, err := m.run(ctx, p)
+			res, err := m.metric(ctx, p, shards)
 			results[i] = res
 			return err
 		})
@@ -102,6 +106,7 @@ func (m *rangeRun) result() (engine.Result, error) {
 	if err := eg.Wait(); err != nil {
 		return engine.Result{}, err
 	}
+	w.learn(m.stats.BytesProcessed - read)
 	var warnings []string
 	for i, run := range runs {
 		series, _ := results[i].Value.(engine.Matrix)
@@ -118,17 +123,7 @@ func (m *rangeRun) result() (engine.Result, error) {
 	if limit := m.lim.MaxQuerySeries; limit > 0 && len(joined) > limit {
 		return engine.Result{}, engine.SeriesError(limit)
 	}
-	m.countPoints(joined)
 	return engine.Result{Value: joined, Warnings: warnings}, nil
-}
-
-// countPoints makes the statistics those of the whole result.
-func (m *rangeRun) countPoints(series engine.Matrix) {
-	n := 0
-	for i := range series {
-		n += len(series[i].Points)
-	}
-	m.stats.EntriesReturned = int64(n)
 }
 
 // takeKnown takes what the cache has and returns the gaps, in ascending order, those of neighbouring splits joined.
@@ -163,12 +158,25 @@ func (m *rangeRun) takeKnown() []gap {
 // index returns the number of a step, which may lie outside of the grid.
 func (g grid) index(at int64) int { return int(floorDiv(at-g.start, g.step)) }
 
-// cut cuts gaps into runs. Each run reads the window before its first step once more, so a run is much longer than a
-// window.
-func (m *rangeRun) cut(gaps []gap) []gap {
+// weighGaps estimates how much the gaps have to read; nothing is asked if it does not matter.
+func (m *rangeRun) weighGaps(gaps []gap) weight {
+	if m.spread == nil || len(gaps) == 0 {
+		return weight{}
+	}
+	expr, _ := m.p.Expr.(syntax.SampleExpr) // it is one
+	return m.weighMetric(m.ctx, expr, m.grid.at(gaps[0].from), m.grid.at(gaps[len(gaps)-1].to-1))
+}
+
+// cut cuts gaps into runs, so that there are about so many parts. Each run reads the window before its first step once more, so a run
+// is much longer than a window.
+func (m *rangeRun) cut(gaps []gap, parts int) []gap {
 	length := max(splitsPerRun*m.interval, 8*m.window)
-	if n := int64(m.q.spread()); n > 1 {
-		length = max(m.interval, 4*m.window, (m.grid.at(m.grid.n-1)-m.grid.start)/n)
+	if parts > 1 {
+		steps := int64(0)
+		for _, g := range gaps {
+			steps += int64(g.to - g.from)
+		}
+		length = max(m.interval, 4*m.window, steps*m.grid.step/int64(parts))
 	}
 	steps := max(1, int(length/m.grid.step))
 	var out []gap

@@ -24,6 +24,7 @@ type metrics struct {
 	retries      prometheus.Counter
 	waiting      prometheus.Gauge
 	queueSeconds prometheus.Histogram
+	subqueries   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -47,6 +48,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "loki_query_frontend_retries_total", Help: "Parts of queries that were tried again."}),
 		waiting: f.NewGauge(prometheus.GaugeOpts{
 			Name: "loki_query_scheduler_queue_length", Help: "Parts of queries that wait for their turn."}),
+		subqueries: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "logstore_query_parts_total",
+			Help: "Parts of queries that other members ran (remote), did not run (failed), or that were run for them (served)."}, []string{"outcome"}),
 		queueSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "loki_query_scheduler_queue_duration_seconds", Help: "How long parts of queries waited for their turn.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),

@@ -42,6 +42,8 @@ type Config struct {
 	MaxMemory int64
 	// TailMaxDuration ends a tail after so long; zero never does.
 	TailMaxDuration time.Duration
+	// Shards lets large queries be cut into shards of the streams, besides parts of time, where there are members to run them.
+	Shards bool
 	// MaxRetries is how often a part of a query that failed is tried again.
 	MaxRetries int
 	// MaxWaiting bounds the queries of one tenant that wait for their turn; zero means no bound.
@@ -51,7 +53,7 @@ type Config struct {
 }
 
 // DefaultConfig holds Loki's defaults.
-var DefaultConfig = Config{MaxConcurrent: 4, MaxMemory: 1 << 30, MaxRetries: 5, MaxWaiting: 2048, TailMaxDuration: time.Hour}
+var DefaultConfig = Config{MaxConcurrent: 4, Shards: true, MaxMemory: 1 << 30, MaxRetries: 5, MaxWaiting: 2048, TailMaxDuration: time.Hour}
 
 // Validate reports the first impossible setting.
 func (c Config) Validate() error {
@@ -71,6 +73,7 @@ type Deps struct {
 	// Generation returns a text that is another after each change of the tenant's delete requests; nil means there are none.
 	Generation func(tenant string) string
 	Caches     Caches
+	Peers      Peers
 	// Observe tells of pushes, for tails.
 	Observe    Observe
 	Limits     *limits.Overrides
@@ -102,6 +105,8 @@ type Querier struct {
 	tails    tails
 	queue    *queue
 	registry registry
+	// costs is of pieces whose lines are read, and of those that are only counted.
+	costs [2]perPiece
 }
 
 // New returns a querier over the sources.
@@ -146,6 +151,7 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	defer done()
 	r := &request{q: q, ctx: inner, ids: ids, lim: lim, p: p, src: q.sourceOf(ids), engine: q.engineLimits(lim), running: run}
 	r.engine.Budget = &engine.Budget{}
+	r.spread = r.openSpread()
 	res, err := r.evaluate()
 	res.Stats.ExecTime = q.now().Sub(start)
 	err = explain(inner, err, lim)
@@ -165,12 +171,6 @@ func explain(ctx context.Context, err error, lim *limits.Limits) error {
 	}
 	return err
 }
-
-// parallelRuns is how many runs of one query may be under way at a time.
-func (q *Querier) parallelRuns(*limits.Limits) int { return 1 }
-
-// spread is among how many members the runs of a query are spread.
-func (q *Querier) spread() int { return 1 }
 
 // align rounds a metric range query down to the step, counted from 1970, so that a moving window asks for the same
 // points again.

@@ -26,6 +26,8 @@ type request struct {
 	engine engine.Limits
 	// running is the query's place in the list; nil for what is not in it.
 	running *runningQuery
+	// spread is where parts may run; nil if only here.
+	spread *spread
 	// noCache neither reads nor fills the caches.
 	noCache bool
 
@@ -49,8 +51,25 @@ func (r *request) evaluate() (engine.Result, error) {
 	default:
 		res, err = r.logs()
 	}
+	r.stats.EntriesReturned = entriesOf(res.Value) // those of the whole, not of its parts
 	res.Stats = r.stats
 	return res, err
+}
+
+// entriesOf counts lines or points.
+func entriesOf(v engine.Value) int64 {
+	n := 0
+	switch v := v.(type) {
+	case engine.Streams:
+		n, _ = countEntries(v)
+	case engine.Matrix:
+		for i := range v {
+			n += len(v[i].Points)
+		}
+	case engine.Vector:
+		n = len(v)
+	}
+	return int64(n)
 }
 
 // firstPause is how long a run that failed waits before it is tried again; each time it is doubled, up to maxPause.
@@ -59,11 +78,11 @@ const (
 	maxPause   = 2 * time.Second
 )
 
-// run runs a part of the query, when it is its turn, and again if it fails for a reason that may pass.
-func (r *request) run(ctx context.Context, p engine.Params) (engine.Result, error) {
+// run runs a part of the query here, when it is its turn, and again if it fails for a reason that may pass.
+func (r *request) run(ctx context.Context, p engine.Params, lim engine.Limits) (engine.Result, error) {
 	pause, begin := firstPause, time.Now()
 	for attempt := 0; ; attempt++ {
-		res, err := r.runOnce(ctx, p)
+		res, err := r.runOnce(ctx, p, lim)
 		if err == nil || ctx.Err() != nil || !mayPass(err) {
 			return res, err
 		}
@@ -90,7 +109,7 @@ func mayPass(err error) bool {
 }
 
 // runOnce waits for a turn and runs a part of the query.
-func (r *request) runOnce(ctx context.Context, p engine.Params) (engine.Result, error) {
+func (r *request) runOnce(ctx context.Context, p engine.Params, lim engine.Limits) (engine.Result, error) {
 	release, err := r.turn(ctx)
 	if err != nil {
 		return engine.Result{}, err
@@ -100,7 +119,7 @@ func (r *request) runOnce(ctx context.Context, p engine.Params) (engine.Result, 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fetches := &logql.Fetches{}
-	res, err := r.q.engine.Run(logql.WithFetches(ctx, fetches), r.src, p, r.engine)
+	res, err := r.q.engine.Run(logql.WithFetches(ctx, fetches), r.src, p, lim)
 	res.Stats.Subqueries = 1
 	res.Stats.Chunks = fetchStats(fetches)
 	r.mu.Lock()

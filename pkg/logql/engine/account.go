@@ -19,6 +19,9 @@ func (b *Budget) Hold(n int64, lim Limits) error { return checkMemory(b.memory.A
 // Read counts bytes that were read elsewhere or by other means; lim has the bound.
 func (b *Budget) Read(n int64, lim Limits) error { return checkRead(b.bytes.Add(n), lim) }
 
+// BytesRead is how much was read so far.
+func (b *Budget) BytesRead() int64 { return b.bytes.Load() }
+
 // account counts what a query reads and holds, and says when that is too much.
 type account struct {
 	lim Limits

@@ -17,7 +17,7 @@ func (e *evaluation) vectorAggregation(ctx context.Context, agg *syntax.VectorAg
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := pushable(agg); ok {
+	if inner, ok := pushable(agg); ok && e.q.p.Given[inner] == nil {
 		return m, nil // added up while the range was read
 	}
 	switch agg.Op {

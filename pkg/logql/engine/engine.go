@@ -30,6 +30,11 @@ type Params struct {
 	Categorize bool
 	// ShardIndex and ShardCount evaluate over a part of the streams only, as in logql.Selection.
 	ShardIndex, ShardCount uint64
+	// Given has the values of subexpressions of Expr that are known already, by their nodes; they are not evaluated. Their labels
+	// are distinct, and their points are of the steps. They are not changed.
+	Given map[syntax.Expr]Matrix
+	// Origins fills LogEntry.Origin.
+	Origins bool
 }
 
 // Limits bound one query; zero means no bound.

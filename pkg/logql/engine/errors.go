@@ -28,12 +28,39 @@ var (
 	ErrStep = errors.New("the step must be above zero")
 )
 
+// names are the sentinels and how members call them among each other.
+var names = []struct {
+	name     string
+	sentinel error
+}{
+	{"instant-log", ErrInstantLog}, {"pipeline", ErrPipeline}, {"max-series", ErrMaxSeries}, {"max-bytes-read", ErrMaxBytesRead},
+	{"max-memory", ErrMaxMemory}, {"many-to-many", ErrManyToMany}, {"duplicate-series", ErrDuplicateSeries}, {"step", ErrStep},
+}
+
+// ErrorName returns a name of what a bad query did wrong, for NamedError at another place.
+func ErrorName(err error) string {
+	for _, n := range names {
+		if errors.Is(err, n.sentinel) {
+			return n.name
+		}
+	}
+	return "pipeline" // parse errors, and those of entries
+}
+
+// NamedError returns an error of that text which is the sentinel of a name; of an unknown one, ErrPipeline.
+func NamedError(name, text string) error {
+	for _, n := range names {
+		if n.name == name {
+			return &queryError{sentinel: n.sentinel, text: text}
+		}
+	}
+	return entryError(errors.New(text))
+}
+
 // IsBadQuery reports whether the query itself is to blame: the answer would be the same at another time or place.
 func IsBadQuery(err error) bool {
-	for _, sentinel := range []error{
-		ErrInstantLog, ErrPipeline, ErrMaxSeries, ErrMaxBytesRead, ErrMaxMemory, ErrManyToMany, ErrDuplicateSeries, ErrStep,
-	} {
-		if errors.Is(err, sentinel) {
+	for _, n := range names {
+		if errors.Is(err, n.sentinel) {
 			return true
 		}
 	}

@@ -329,6 +329,9 @@ func (r *logRun) value() Streams {
 		if r.q.p.Categorize {
 			out.Metadata, out.Parsed = e.res.Metadata, e.res.Parsed
 		}
+		if r.q.p.Origins {
+			out.Origin = Origin{Stream: e.stream.labels, Tenant: e.stream.tenant, Rank: i}
+		}
 		s.Entries = append(s.Entries, out)
 	}
 	r.q.acct.returned = int64(len(entries))

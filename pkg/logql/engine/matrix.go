@@ -87,3 +87,18 @@ func (c *column) points(s steps) []Point {
 	}
 	return points
 }
+
+// fromSeries is the inverse of points; what is not of a step is left out.
+func fromSeries(series Matrix, s steps) *matrix {
+	m := newMatrix(s.n)
+	for i := range series {
+		c := m.newColumn(series[i].Labels)
+		for _, p := range series[i].Points {
+			if k := s.index(p.T); k >= 0 {
+				c.set(k, p.V)
+			}
+		}
+		m.columns = append(m.columns, c)
+	}
+	return m
+}

@@ -36,6 +36,15 @@ func newSteps(p Params) (steps, error) {
 // at returns the instant of step k.
 func (s steps) at(k int) int64 { return s.start + int64(k)*s.step }
 
+// index returns the step whose point has the time t in milliseconds, or -1.
+func (s steps) index(t int64) int {
+	k := sort.Search(s.n, func(k int) bool { return floorDiv(s.at(k), 1e6) >= t })
+	if k == s.n || floorDiv(s.at(k), 1e6) != t {
+		return -1
+	}
+	return k
+}
+
 // buckets divide time so that the window (t-range, t] of each step is a run of whole buckets.
 type buckets struct {
 	// bounds are ascending: bucket j is (bounds[j], bounds[j+1]].

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -20,6 +22,25 @@ type LogEntry struct {
 	Timestamp        int64
 	Line             string
 	Metadata, Parsed labels.Labels
+	// Origin is filled only with Params.Origins.
+	Origin Origin
+}
+
+// Origin says where an entry stands among those of its time: behind those of lesser streams, and in its stream by its rank.
+// Results of parts of the streams are put together by it.
+type Origin struct {
+	Stream labels.Labels
+	Tenant string
+	// Rank is the entry's place in the result of its run, in the query's direction.
+	Rank int
+}
+
+// Compare orders origins as the engine orders entries of one time, whatever the direction.
+func (o Origin) Compare(p Origin) int {
+	if c := labels.Compare(o.Stream, p.Stream); c != 0 {
+		return c
+	}
+	return cmp.Or(strings.Compare(o.Tenant, p.Tenant), cmp.Compare(o.Rank, p.Rank))
 }
 
 // Point is a sample; T is in milliseconds.
@@ -97,6 +118,8 @@ func (s *Stats) Add(o Stats) {
 	s.Streams += o.Streams
 	s.ChunksOpened += o.ChunksOpened
 	s.BlocksDecompressed += o.BlocksDecompressed
+	s.BlocksSkipped += o.BlocksSkipped
+	s.BlocksDescribed += o.BlocksDescribed
 	s.BytesProcessed += o.BytesProcessed
 	s.LinesProcessed += o.LinesProcessed
 	s.PostFilterLines += o.PostFilterLines

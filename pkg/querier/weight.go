@@ -1,0 +1,144 @@
+package querier
+
+import (
+	"context"
+	"sync/atomic"
+
+	"logstore/pkg/limits"
+	"logstore/pkg/logql"
+	"logstore/pkg/logql/syntax"
+	"logstore/pkg/model"
+)
+
+// perPiece is what a piece cost in queries so far: bytes, as a moving average. Zero means that it is not known yet.
+type perPiece struct{ bytes atomic.Int64 }
+
+// firstGuess is the bytes that a piece is taken for before anything is known.
+const firstGuess = 1 << 20
+
+func (p *perPiece) get() float64 {
+	if n := p.bytes.Load(); n > 0 {
+		return float64(n)
+	}
+	return firstGuess
+}
+
+// learn takes note of what pieces cost.
+func (p *perPiece) learn(bytes int64, pieces float64) {
+	if pieces < 1 {
+		return
+	}
+	seen := float64(bytes) / pieces
+	if old := p.bytes.Load(); old > 0 {
+		seen = float64(old) + (seen-float64(old))/8
+	}
+	p.bytes.Store(max(1, int64(seen)))
+}
+
+// weight is about how much a query has to read.
+type weight struct {
+	bytes   int64
+	pieces  float64
+	streams int
+	cost    *perPiece
+}
+
+// weigh estimates how much of some logs must be read, from what is known here: an answer that is far off costs time and nothing else.
+func (r *request) weigh(ctx context.Context, sel logql.Selection, plain bool) weight {
+	peers := &r.q.deps.Peers
+	w := weight{cost: &r.q.costs[0]}
+	if plain {
+		w.cost = &r.q.costs[1]
+	}
+	for _, src := range []logql.Source{peers.Recent, peers.Stored} {
+		if src == nil {
+			continue
+		}
+		seen := src
+		if len(r.ids) > 1 {
+			seen = tenants{source: src, ids: r.ids}
+		}
+		streams, err := seen.Select(ctx, sel)
+		if err != nil {
+			continue // the query will say so
+		}
+		pieces := 0.0
+		for i := range streams {
+			for _, p := range streams[i].Pieces {
+				part, _ := share(p, sel.Interval)
+				pieces += part
+			}
+		}
+		if src == peers.Recent {
+			// Each of the others has as much.
+			pieces *= float64(r.spread.size) / float64(max(1, min(peers.Copies, r.spread.size)))
+		}
+		w.pieces += pieces
+		w.streams = max(w.streams, len(streams))
+	}
+	w.bytes = int64(w.pieces * w.cost.get())
+	return w
+}
+
+// weighMetric estimates how much a metric query has to read for the steps from start to end.
+func (r *request) weighMetric(ctx context.Context, expr syntax.SampleExpr, start, end int64) weight {
+	var all weight
+	seen := map[string]bool{}
+	syntax.Walk(expr, func(e syntax.Expr) {
+		agg, ok := e.(*syntax.RangeAggregation)
+		if !ok || seen[agg.String()] {
+			return
+		}
+		seen[agg.String()] = true
+		sel := logql.Selection{Matchers: agg.Query.Matchers, Interval: model.Interval{
+			Start: start - int64(agg.Range) - int64(agg.Offset) + 1, End: end - int64(agg.Offset) + 1,
+		}}
+		w := r.weigh(ctx, sel, len(agg.Query.Stages) == 0 && agg.Unwrap == nil)
+		if len(seen) == 1 {
+			all = w
+			return
+		}
+		all.cost = nil // of several kinds
+		all.bytes += w.bytes
+		all.streams = max(all.streams, w.streams)
+	})
+	return all
+}
+
+// learn takes note of what was read in the end.
+func (w *weight) learn(bytes int64) {
+	if w.cost != nil {
+		w.cost.learn(bytes, w.pieces)
+	}
+}
+
+// payingBytes is how much a part must have to read, so that it is worth being sent to a member.
+const payingBytes = 32 << 20
+
+// maxParts bounds the parts of one query.
+const maxParts = 128
+
+// parts returns how many parts a query of that weight is best cut into: so many that all members have work till the end, as long as
+// it pays, and none is larger than tsdb_max_bytes_per_shard.
+func (q *Querier) parts(s *spread, lim *limits.Limits, w weight) int {
+	if s == nil || w.bytes <= 0 {
+		return 1
+	}
+	paying, most := int64(payingBytes), int64(lim.TSDBMaxBytesPerShard)
+	if most > 0 {
+		paying = min(paying, most)
+	}
+	n := min(w.bytes/paying, 2*int64(s.size))
+	if most > 0 {
+		n = max(n, (w.bytes+most-1)/most)
+	}
+	return int(max(1, min(n, maxParts)))
+}
+
+// shards returns how many shards each of some runs is best cut into, so that there are parts in all.
+func (s *spread) shards(parts, runs, streams int) int {
+	if s == nil || !s.sharded || runs == 0 {
+		return 1
+	}
+	return max(1, min((parts+runs-1)/runs, streams))
+}
