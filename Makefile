@@ -23,7 +23,7 @@ tools: ## what the tests need that Go does not bring
 	./scripts/install-test-tools.sh
 
 lint: ## formatting, vet and golangci-lint
-	@test -z "$$(gofmt -l cmd pkg integration deploy)" || { gofmt -l cmd pkg integration deploy; echo "gofmt the files above"; exit 1; }
+	@test -z "$$(gofmt -l cmd pkg integration deploy bench)" || { gofmt -l cmd pkg integration deploy bench; echo "gofmt the files above"; exit 1; }
 	$(GO) vet ./...
 	$(BIN)/golangci-lint run ./...
 

@@ -39,6 +39,9 @@ compactor: {retention_enabled: true, delete_request_store: s3}
 // metricName finds the metrics of an expression: words with the prefixes that ours have.
 var metricName = regexp.MustCompile(`\b(loki|logstore)_[a-z0-9_]+`)
 
+// codeMetric finds the metrics in a document.
+var codeMetric = regexp.MustCompile("`((?:loki|logstore)_[a-z0-9_]+)(?:\\{[^`]*\\})?`")
+
 // quoted finds the strings of an expression, which may look like metrics.
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
@@ -88,6 +91,17 @@ func TestDashboardsAndAlertsUseRealMetrics(t *testing.T) {
 				used[name] = filepath.Base(path)
 			}
 		})
+	}
+	// The documents name some as well, between backticks.
+	pages, err := filepath.Glob("../../docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	for _, path := range pages {
+		body, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, m := range codeMetric.FindAllStringSubmatch(string(body), -1) {
+			used[m[1]] = filepath.Base(path)
+		}
 	}
 	require.NotEmpty(t, used)
 	for name, path := range used {

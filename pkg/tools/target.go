@@ -182,8 +182,8 @@ func plural(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	if strings.HasSuffix(what, "y") {
-		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(what, "y"))
+	if stem, ok := strings.CutSuffix(what, "y"); ok && !strings.HasSuffix(stem, "a") {
+		return fmt.Sprintf("%d %sies", n, stem) // entries, and days
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
