@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"logstore/pkg/buckets"
+	"logstore/pkg/cache"
 	"logstore/pkg/config"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
@@ -43,8 +44,10 @@ func (a *App) newStorage() error {
 	}
 	storeDeps := store.Deps{
 		Periods: a.periods, Stores: chunks, Indexes: indexes, Registerer: a.registry,
-		Cache: objectCache{a.caches.chunks}, SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan,
-		Sidecars: sidecarConfig(a.cfg),
+		SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan, Sidecars: sidecarConfig(a.cfg),
+	}
+	if _, none := a.caches.chunks.(cache.Nothing); !none {
+		storeDeps.Cache = objectCache{a.caches.chunks}
 	}
 	if written := a.cfg.ChunkStore.WriteDedupeCacheConfig; written.Redis.Endpoint != "" || written.EmbeddedCache.Enabled {
 		storeDeps.Written = objectCache{a.caches.written}

@@ -150,6 +150,9 @@ func (b *Builder) Cut() (index int, raw Block, ok bool) {
 	return len(b.blocks) - 1, raw, true
 }
 
+// Reserve makes room for n bytes in the live block, so that it need not grow bit by bit.
+func (b *Builder) Reserve(n int) { b.head.reserve(n) }
+
 func (b *Builder) symbolsOf(pairs bool) *Symbols {
 	if !pairs {
 		return nil

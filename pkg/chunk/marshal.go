@@ -20,6 +20,8 @@ type Options struct {
 	Version4 bool
 	// BlockSize is the uncompressed size of a block when blocks have to be built anew; 0 is DefaultBlockSize.
 	BlockSize int
+	// Buffer is memory that the object may be written into if there is enough of it; nil means new memory.
+	Buffer []byte
 }
 
 // Marshal writes a chunk as an object of the bucket and returns its bytes and its key. Tenant, Fingerprint and Labels of the chunk
@@ -40,7 +42,7 @@ func Marshal(c *Chunk, opts Options) ([]byte, model.ChunkRef, error) {
 		size += len(blocks[i].data) + 64
 	}
 	h.From, h.Through = roundBounds(first, last)
-	out, err := appendEnvelope(make([]byte, 0, size+1024+64*c.Labels.Len()), h)
+	out, err := appendEnvelope(slices.Grow(opts.Buffer[:0], size+1024+64*c.Labels.Len()), h)
 	if err != nil {
 		return nil, model.ChunkRef{}, err
 	}

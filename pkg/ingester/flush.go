@@ -177,6 +177,9 @@ func (i *Ingester) runFlusher(ctx context.Context) {
 	}
 }
 
+// objects is memory of chunk objects that were stored.
+var objects = sync.Pool{New: func() any { return new([]byte) }}
+
 // storeObject writes the piece as a chunk object.
 func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s := p.stream
@@ -184,8 +187,9 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	if err != nil {
 		return err
 	}
+	buffer := objects.Get().(*[]byte)
 	c.Fingerprint = schema.Fingerprint(s.labels)
-	data, ref, err := chunk.Marshal(c, chunk.Options{Encoding: i.cfg.Encoding, Version4: i.metadataAt(p.first), BlockSize: i.cfg.BlockSize})
+	data, ref, err := chunk.Marshal(c, chunk.Options{Encoding: i.cfg.Encoding, Version4: i.metadataAt(p.first), BlockSize: i.cfg.BlockSize, Buffer: *buffer})
 	if err != nil {
 		return err
 	}
@@ -206,6 +210,9 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	}
 	i.metrics.stored(c, len(data), time.Since(begin))
 	i.storeSidecar(ctx, p, ref, data)
+	// After an error the memory is not used again, for whoever sends it may not have stopped.
+	*buffer = data
+	objects.Put(buffer)
 	return nil
 }
 

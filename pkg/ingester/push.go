@@ -337,6 +337,10 @@ func (i *Ingester) beforeRunLocked(p *piece, kind byte) {
 	}
 }
 
+// busyBlock is how fast a stream must fill its blocks, in nanoseconds, to get room for a whole one at once: the others' blocks grow bit
+// by bit, for there may be very many of them.
+const busyBlock = int64(5 * time.Second)
+
 // appendedLocked does what follows from more entries in a piece: it is cut or closed when it is large enough.
 func (i *Ingester) appendedLocked(p *piece, now int64) {
 	s := p.stream
@@ -344,7 +348,11 @@ func (i *Ingester) appendedLocked(p *piece, now int64) {
 	s.newest = max(s.newest, p.last)
 	cut := p.b != nil && p.b.HeadSize() >= i.cfg.BlockSize
 	if cut {
+		size := p.b.HeadSize()
 		i.cutLocked(p)
+		if now-p.opened < int64(p.b.Blocks())*busyBlock && p.b.HeadSize() == 0 {
+			p.b.Reserve(size)
+		}
 	}
 	if (cut || p.b == nil) && i.fullLocked(p) {
 		i.closeLocked(s, reasonFull)

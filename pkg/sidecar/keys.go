@@ -65,19 +65,24 @@ func shape(word []byte) (digits bool, onlyDigits bool) {
 	return or&classDigit != 0, and != 0
 }
 
-// eachGram calls fn for each four letters in a row.
+// eachGram calls fn for each four letters in a row. It looks at eight bytes at a time, in five of which a gram may begin.
 func eachGram(word []byte, fn func(gram uint32)) {
-	gram, run := uint32(0), 0
-	for _, c := range word {
-		if class[c]&classLetter == 0 {
-			run = 0
-			continue
-		}
-		gram = gram>>8 | uint32(c|0x20)<<24
-		if run++; run >= gramSize {
-			fn(gram)
+	for at := 0; at+gramSize <= len(word); at += 5 {
+		x := firstEight(word[at:], len(word)-at)
+		m := letters(x)
+		m &= m >> 16
+		m &= m >> 8
+		for ; m != 0; m &= m - 1 {
+			fn(uint32(x>>(bits.TrailingZeros64(m)-7)) | 0x20202020)
 		}
 	}
+}
+
+// letters sets the highest bit of each of eight bytes that is a letter of ASCII.
+func letters(x uint64) uint64 {
+	const ones = 0x0101010101010101
+	low := x&(0x7f*ones) | 0x20*ones
+	return (low + (0x80-'a')*ones) &^ (low + (0x7f-'z')*ones) &^ x & (0x80 * ones)
 }
 
 // eachSample calls fn for the samples of an id of at least longWord bytes, each run of equal ones once.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"logstore/pkg/model"
 )
@@ -59,6 +60,7 @@ type Object struct {
 // Append writes the object: front, directory and their checksum, the columns of all blocks, the filters of all blocks.
 func (o *Object) Append(dst []byte) []byte {
 	start := len(dst)
+	dst = slices.Grow(dst, o.size())
 	dst = append(append(dst, magic...), version, 0, 0, 0, 0)
 	dst = appendSection(dst, []byte(o.Ref.Tenant))
 	dst = binary.BigEndian.AppendUint64(dst, o.Ref.Fingerprint)
@@ -82,6 +84,16 @@ func (o *Object) Append(dst []byte) []byte {
 		dst = append(dst, o.Blocks[i].filter...)
 	}
 	return dst
+}
+
+// size is about how many bytes Append writes, or somewhat more.
+func (o *Object) size() int {
+	const front, row = 128, 64
+	n := front + len(o.Ref.Tenant) + row*len(o.Blocks)
+	for i := range o.Blocks {
+		n += o.Blocks[i].Bytes()
+	}
+	return n
 }
 
 func appendRow(dst []byte, p *Place, b *Block) []byte {

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -49,5 +50,28 @@ func TestWordMask(t *testing.T) {
 	for c := range 256 {
 		wide := wordMask(nil, bytes.Repeat([]byte{byte(c)}, 64))
 		require.Equal(t, class[c]&classWord != 0, wide[0] == ^uint64(0), "byte %x", c)
+	}
+}
+
+// TestGrams wants each four letters in a row of words of any bytes, in order.
+func TestGrams(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 3))
+	const edges = "@[`{AZaz_0\x80\xc1\xe1\xff"
+	for range 100_000 {
+		word := make([]byte, rnd.IntN(24))
+		for i := range word {
+			word[i] = byte('a' + rnd.IntN(26) - 32*rnd.IntN(2))
+			if rnd.IntN(6) == 0 {
+				word[i] = edges[rnd.IntN(len(edges))]
+			}
+		}
+		var want, got []uint32
+		for i := 0; i+gramSize <= len(word); i++ {
+			if !slices.ContainsFunc(word[i:i+gramSize], func(c byte) bool { return class[c]&classLetter == 0 }) {
+				want = append(want, binary.LittleEndian.Uint32(bytes.ToLower(word[i:i+gramSize])))
+			}
+		}
+		eachGram(word, func(gram uint32) { got = append(got, gram) })
+		require.Equal(t, want, got, "%q", word)
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -23,7 +24,7 @@ func (s *Store) PutChunk(ctx context.Context, ref model.ChunkRef, object []byte,
 	return s.PutIndex(ctx, []schema.IndexEntry{{Ref: ref, Labels: lbls}})
 }
 
-// PutObject writes a chunk's object alone. The chunk is not found before PutIndex.
+// PutObject writes a chunk's object alone. The chunk is not found before PutIndex. Nothing keeps the object's bytes.
 func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
 	c := schema.ChunkName{ChunkRef: ref, Layout: s.periods.LayoutOf(ref.From)}
 	if err := s.writable([]schema.IndexEntry{{Ref: ref}}); err != nil {
@@ -46,7 +47,7 @@ func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte
 	s.metrics.chunksStored.WithLabelValues(ref.Tenant).Inc()
 	s.metrics.bytesStored.WithLabelValues(ref.Tenant).Add(float64(len(object)))
 	if s.cache != nil {
-		s.cache.Put(ctx, c.Key(), object)
+		s.cache.Put(ctx, c.Key(), bytes.Clone(object))
 	}
 	return nil
 }
