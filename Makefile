@@ -12,7 +12,7 @@ RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/..
 ui: ## builds the web page anew
 	cd ui && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run check && npm run build
 
-.PHONY: build test tools lint unit race fuzz integration bench soak clean manifests deploy-check
+.PHONY: build test tools lint unit race fuzz integration bench overhead soak clean manifests deploy-check
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/logstore ./cmd/logstore
@@ -47,6 +47,9 @@ integration: build ## whole processes, real servers
 
 bench: ## Go benchmarks; compare two runs with benchstat
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
+
+overhead: build ## processor time of three members for a line, against one member; wants a machine that does nothing else
+	LOGSTORE_BIN=$(BIN)/logstore LOGSTORE_SOAK=1 $(GO) test -v -count 1 -run TestReplicationOverhead ./integration
 
 soak: build ## the long forms of the integration tests
 	LOGSTORE_BIN=$(BIN)/logstore LOGSTORE_SOAK=1 $(GO) test -timeout 4h ./integration/...

@@ -23,8 +23,9 @@ type Ring interface {
 
 // Peers are the other members' ingesters, by address.
 type Peers interface {
-	// Push stores the streams of a message of rpc.EncodePush on a member, as Ingester.Push does. It keeps the message.
-	Push(ctx context.Context, member, tenant string, message []byte) error
+	// Send stores the streams of a message of rpc.EncodePush on a member, as Ingester.Push does, and keeps the message. It does not
+	// wait: done is called once with the outcome, after the time-out at the latest, and must not block.
+	Send(ctx context.Context, member, tenant string, message []byte, timeout time.Duration, done func(error))
 	// Standing tells how likely the member answers.
 	Standing(member string) rpc.Standing
 	// Patience is how long a push to the member may take before another one is worth a try.
@@ -50,19 +51,13 @@ type replicas struct {
 // there are fewer that take them, at least one copy is stored.
 func (r *replicas) Push(ctx context.Context, tenant string, streams []wire.Stream) error {
 	w := &write{
-		r: r, ctx: ctx, tenant: tenant, streams: streams, state: make([]streamWrite, len(streams)), open: len(streams),
-		results: make(chan result, 8), timers: make(chan *batch, 8), done: make(chan struct{}),
+		r: r, ctx: ctx, tenant: tenant, streams: streams, state: make([]streamWrite, len(streams)), open: len(streams), wake: make(chan struct{}, 1),
 	}
-	defer close(w.done)
+	defer w.release()
 	w.advance()
 	for w.open > 0 {
-		select {
-		case res := <-w.results:
-			w.finished(res)
-		case b := <-w.timers:
-			w.late(b)
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := w.wait(); err != nil {
+			return err
 		}
 		w.advance()
 	}

@@ -109,9 +109,8 @@ func (c *testCluster) at(addr string) *testMember {
 	return nil
 }
 
-func (c *testCluster) Push(ctx context.Context, member, tenant string, message []byte) error {
-	m := c.at(member)
-	return m.pool.Push(ctx, member, tenant, message)
+func (c *testCluster) Send(ctx context.Context, member, tenant string, message []byte, timeout time.Duration, done func(error)) {
+	c.at(member).pool.Send(ctx, member, tenant, message, timeout, done)
 }
 
 func (c *testCluster) Standing(member string) rpc.Standing {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"logstore/pkg/ring"
@@ -24,13 +25,37 @@ type write struct {
 	state   []streamWrite
 	// open is the number of streams that wait for copies.
 	open int
-	// results and timers are events of batches. done is closed when nobody listens any more.
-	results chan result
-	timers  chan *batch
-	done    chan struct{}
+	// runs is the memory of the streams' runs, nil as long as they were not needed. Messages are copies of them.
+	runs *rpc.RunMemory
+	// waiting are the batches that were sent and not answered, in the order sent.
+	waiting []*batch
+	timer   *time.Timer
 
 	refusals []wire.Refusal
 	failure  error
+
+	// wake tells that there are results.
+	wake    chan struct{}
+	mu      sync.Mutex
+	results []result
+}
+
+// runMemories keeps the memory of runs for the next push.
+var runMemories = sync.Pool{New: func() any { return new(rpc.RunMemory) }}
+
+// release ends a write of which nothing is awaited any more.
+func (w *write) release() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	if w.runs == nil {
+		return
+	}
+	for i := range w.streams {
+		w.streams[i].Runs = nil
+	}
+	w.runs.Forget()
+	runMemories.Put(w.runs)
 }
 
 // streamWrite is where one stream stands.
@@ -52,7 +77,8 @@ type batch struct {
 	streams []int
 	// hedged tells that another member was sent the same, abandoned that the member was given up on.
 	hedged, abandoned bool
-	timer             *time.Timer
+	// due is when it is late.
+	due time.Time
 }
 
 type result struct {
@@ -129,9 +155,14 @@ func (w *write) advance() {
 		for _, b := range batches {
 			if b.member.Self {
 				own = b
-			} else {
-				w.send(b)
+				continue
 			}
+			if w.runs == nil {
+				// Encoded once, for the own member as well.
+				w.runs = runMemories.Get().(*rpc.RunMemory)
+				w.runs.EncodeRuns(w.streams)
+			}
+			w.send(b)
 		}
 		if own == nil {
 			return
@@ -187,39 +218,74 @@ func (w *write) send(b *batch) {
 	for k, i := range b.streams {
 		list[k] = &w.streams[i]
 	}
-	message := rpc.EncodePush(list)
-	b.timer = time.AfterFunc(w.r.peers.Patience(b.member.Addr), func() {
-		w.r.peers.Late(b.member.Addr)
+	b.due = time.Now().Add(w.r.peers.Patience(b.member.Addr))
+	w.waiting = append(w.waiting, b)
+	w.r.peers.Send(w.ctx, b.member.Addr, w.tenant, rpc.EncodePush(list), w.r.timeout, func(err error) {
+		w.mu.Lock()
+		w.results = append(w.results, result{b, err})
+		w.mu.Unlock()
 		select {
-		case w.timers <- b:
-		case <-w.done:
+		case w.wake <- struct{}{}:
+		default:
 		}
 	})
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), w.r.timeout)
-	go func() {
-		defer cancel()
-		err := w.r.peers.Push(ctx, b.member.Addr, w.tenant, message)
-		b.timer.Stop()
-		select {
-		case w.results <- result{b, err}:
-		case <-w.done:
+}
+
+// wait waits for something to happen to a batch, and takes note of it.
+func (w *write) wait() error {
+	var due <-chan time.Time
+	if first := w.firstDue(); first != nil {
+		if pause := time.Until(first.due); w.timer == nil {
+			w.timer = time.NewTimer(pause)
+		} else {
+			w.timer.Reset(pause)
 		}
-	}()
+		due = w.timer.C
+	}
+	select {
+	case <-w.wake:
+		w.mu.Lock()
+		results := w.results
+		w.results = nil
+		w.mu.Unlock()
+		for _, res := range results {
+			w.waiting = slices.DeleteFunc(w.waiting, func(b *batch) bool { return b == res.b })
+			w.finished(res)
+		}
+	case now := <-due:
+		for _, b := range w.waiting {
+			if !b.abandoned && !b.due.After(now) {
+				w.r.peers.Late(b.member.Addr)
+				w.late(b, now)
+			}
+		}
+	case <-w.ctx.Done():
+		return w.ctx.Err()
+	}
+	return nil
+}
+
+// firstDue returns the batch that is late first, nil if none will be.
+func (w *write) firstDue() *batch {
+	var first *batch
+	for _, b := range w.waiting {
+		if !b.abandoned && (first == nil || b.due.Before(first.due)) {
+			first = b
+		}
+	}
+	return first
 }
 
 // late is called when a batch takes longer than it should. At first its streams are sent to the next members as well; a member
 // that has not answered at the second time is given up on.
-func (w *write) late(b *batch) {
+func (w *write) late(b *batch, now time.Time) {
 	if !b.hedged {
 		b.hedged = true
 		w.r.metrics.hedged.Inc()
 		for _, i := range b.streams {
 			w.state[i].hoped--
 		}
-		b.timer.Reset(slowAfter)
-		return
-	}
-	if b.abandoned {
+		b.due = now.Add(slowAfter)
 		return
 	}
 	b.abandoned = true

@@ -40,18 +40,25 @@ func (p *Pool) observe(m *peer, name string, call func() ([]byte, error)) ([]byt
 // streamDesc is that of all calls.
 var streamDesc = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 
-// open begins a call.
-func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byte) (grpc.ClientStream, error) {
-	pairs := make([]string, 0, 6)
-	if id, err := tenant.Raw(ctx); err == nil {
-		pairs = append(pairs, headerTenant, id)
-	}
+// identity returns the headers by which members know each other.
+func (p *Pool) identity() []string {
+	var pairs []string
 	if p.cfg.Cluster != "" {
 		pairs = append(pairs, headerCluster, p.cfg.Cluster)
 	}
 	if p.cfg.Secret != "" {
 		pairs = append(pairs, headerSecret, p.cfg.Secret)
 	}
+	return pairs
+}
+
+// open begins a call.
+func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byte) (grpc.ClientStream, error) {
+	pairs := make([]string, 0, 6)
+	if id, err := tenant.Raw(ctx); err == nil {
+		pairs = append(pairs, headerTenant, id)
+	}
+	pairs = append(pairs, p.identity()...)
 	stream, err := m.lanes[l].NewStream(metadata.AppendToOutgoingContext(ctx, pairs...), &streamDesc, service+name)
 	if err != nil {
 		return nil, fromStatus(ctx, m.addr, err, nil)

@@ -208,8 +208,7 @@ func (p *pushDecoder) decode(message []byte, cache *labelCache) error {
 
 // run reads a run behind its kind. What the head says of the entries is checked: the ingester goes by it.
 func (p *pushDecoder) run(d *decoder, rich bool) {
-	length, count, size := d.uint32(), d.uint32(), d.uint32()
-	r := wire.Run{Rich: rich, Entries: int(count), Size: int(size), Oldest: int64(d.uint64()), Newest: int64(d.uint64())}
+	r, length := readRunHead(d, rich)
 	r.Data = d.take(uint64(length))
 	if d.err != nil {
 		return

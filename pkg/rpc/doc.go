@@ -15,7 +15,10 @@
 // once more; the pool itself refuses nothing.
 //
 // A push travels as FORMAT.md says: streams by their canonical label text, entries in the encoding in which chunks and the
-// write-ahead log have them, so that the receiver copies them and does not encode them anew.
+// write-ahead log have them. They are encoded once for all replicas (RunMemory), and the receiver copies them and does not encode them
+// anew. All pushes to a member go over one stream that stays open, the line: what gathers while a batch is unanswered goes as the
+// next batch, and the pushes of a tenant in a batch are stored by one call. So the cost of a message between members is shared by
+// more pushes the busier they are.
 //
-// Lock order: Pool.mu, peer.mu; neither is held over I/O.
+// Lock order: Pool.mu, line.mu, peer.mu; none is held over I/O but lineEnd.mu, which orders the batches of a line.
 package rpc

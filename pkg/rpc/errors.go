@@ -93,6 +93,19 @@ func toStatus(err error) (metadata.MD, error) {
 	return metadata.Pairs(headerErrors, strings.Join(namesOf(err), ",")), status.Error(codes.Aborted, strings.ToValidUTF8(err.Error(), "?"))
 }
 
+// remoteError returns the error of another member's handler, with the names of the registered errors that it was.
+func remoteError(member, text, names string) *RemoteError {
+	e := &RemoteError{Member: member, Text: text}
+	registry.mu.RLock()
+	defer registry.mu.RUnlock()
+	for name := range strings.SplitSeq(names, ",") {
+		if known := registry.errs[name]; known != nil {
+			e.known = append(e.known, known)
+		}
+	}
+	return e
+}
+
 // fromStatus turns the end of a call into an error.
 func fromStatus(ctx context.Context, member string, err error, trailer metadata.MD) error {
 	if err == nil {
@@ -107,17 +120,7 @@ func fromStatus(ctx context.Context, member string, err error, trailer metadata.
 	}
 	switch st.Code() {
 	case codes.Aborted:
-		e := &RemoteError{Member: member, Text: st.Message()}
-		registry.mu.RLock()
-		defer registry.mu.RUnlock()
-		for _, names := range trailer.Get(headerErrors) {
-			for name := range strings.SplitSeq(names, ",") {
-				if known := registry.errs[name]; known != nil {
-					e.known = append(e.known, known)
-				}
-			}
-		}
-		return e
+		return remoteError(member, st.Message(), strings.Join(trailer.Get(headerErrors), ","))
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("call of %s: %w", member, context.DeadlineExceeded)
 	}

@@ -108,6 +108,7 @@ func (p *Pool) fail(m *peer, why error) {
 	m.down = true
 	m.kill()
 	m.mu.Unlock()
+	m.line.abort()
 	if !was {
 		p.metrics.downs.Inc()
 		p.log.Warn("a member does not answer; others take its place until it does", "member", m.addr, "err", why)

@@ -63,6 +63,8 @@ func (p *Pool) Self() string { return p.self }
 type peer struct {
 	addr  string
 	lanes [lanes]*grpc.ClientConn
+	// line carries pushes, on the first lane.
+	line line
 	// inflight counts the bytes of pushes that were not answered.
 	inflight atomic.Int64
 	pinging  atomic.Bool
@@ -93,6 +95,7 @@ func (p *Pool) peer(addr string) (*peer, error) {
 		return m, nil
 	}
 	m := &peer{addr: addr}
+	m.line.pool, m.line.peer = p, m
 	m.alive, m.kill = context.WithCancel(context.Background())
 	for i := range m.lanes {
 		conn, err := grpc.NewClient("passthrough:///"+addr, p.dialOptions()...)
@@ -118,8 +121,9 @@ func (p *Pool) dialOptions() []grpc.DialOption {
 	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds), grpc.WithDefaultCallOptions(call...), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
-		grpc.WithContextDialer(p.dial),
+		grpc.WithContextDialer(p.dial), grpc.WithDisableRetry(),
 		grpc.WithInitialWindowSize(windowSize), grpc.WithInitialConnWindowSize(4 * windowSize),
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: max(10*time.Second, p.cfg.Server.MinPing), Timeout: 5 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},

@@ -39,17 +39,29 @@ func EncodePush(streams []*wire.Stream) []byte {
 	size := 16
 	for _, s := range streams {
 		size += 24 + len(s.Text) + runHead
+		if len(s.Runs) > 0 {
+			for i := range s.Runs {
+				size += runHead + len(s.Runs[i].Data)
+			}
+			continue
+		}
 		for i := range s.Entries {
 			size += chunk.EntryBound + s.Entries[i].Size() + 4*len(s.Entries[i].Metadata)
 		}
 	}
-	b := append(make([]byte, 0, size), formatVersion)
+	b := append(getMessage(size), formatVersion)
 	b = binary.AppendUvarint(b, uint64(len(streams)))
 	for _, s := range streams {
 		b = binary.LittleEndian.AppendUint64(b, s.Hash)
 		b = binary.AppendUvarint(b, uint64(len(s.Text)))
 		b = append(b, s.Text...)
-		b = appendRuns(b, s.Entries)
+		if len(s.Runs) > 0 {
+			for i := range s.Runs {
+				b = appendRun(b, &s.Runs[i])
+			}
+		} else {
+			b = appendRuns(b, s.Entries)
+		}
 		b = append(b, runsEnd)
 	}
 	return b
@@ -77,55 +89,109 @@ func appendRuns(b []byte, entries []wire.PushEntry) []byte {
 			}
 			oldest, newest = min(oldest, e.Timestamp), max(newest, e.Timestamp)
 		}
-		h := b[head:]
-		if rich {
-			h[0] = 1
-		}
-		binary.LittleEndian.PutUint32(h[1:], uint32(len(h)-runHead))
-		binary.LittleEndian.PutUint32(h[5:], uint32(n))
-		binary.LittleEndian.PutUint32(h[9:], uint32(size))
-		binary.LittleEndian.PutUint64(h[13:], uint64(oldest))
-		binary.LittleEndian.PutUint64(h[21:], uint64(newest))
+		putRunHead(b[head:], &wire.Run{Rich: rich, Data: b[head+runHead:], Entries: n, Size: size, Oldest: oldest, Newest: newest})
 		entries = entries[n:]
 	}
 	return b
 }
 
+// putRunHead writes what stands before the bytes of a run.
+func putRunHead(h []byte, r *wire.Run) {
+	h[0] = 0
+	if r.Rich {
+		h[0] = 1
+	}
+	binary.LittleEndian.PutUint32(h[1:], uint32(len(r.Data)))
+	binary.LittleEndian.PutUint32(h[5:], uint32(r.Entries))
+	binary.LittleEndian.PutUint32(h[9:], uint32(r.Size))
+	binary.LittleEndian.PutUint64(h[13:], uint64(r.Oldest))
+	binary.LittleEndian.PutUint64(h[21:], uint64(r.Newest))
+}
+
+// appendRun copies a run that is encoded.
+func appendRun(b []byte, r *wire.Run) []byte {
+	head := len(b)
+	b = append(b, make([]byte, runHead)...)
+	putRunHead(b[head:], r)
+	return append(b, r.Data...)
+}
+
+// RunMemory is the memory of the runs of a push. It may be used again when nobody reads them any more.
+type RunMemory struct {
+	buf  []byte
+	runs []wire.Run
+}
+
+// EncodeRuns encodes the entries of streams and sets their Runs, so that whoever stores or sends them copies bytes only.
+func (m *RunMemory) EncodeRuns(streams []wire.Stream) {
+	m.buf, m.runs = m.buf[:0], m.runs[:0]
+	for i := range streams {
+		s := &streams[i]
+		if len(s.Runs) > 0 {
+			continue
+		}
+		// Where the memory grows, the runs that were encoded stay in the old one.
+		from, first := len(m.buf), len(m.runs)
+		m.buf = appendRuns(m.buf, s.Entries)
+		d := decoder{b: m.buf[from:]}
+		for len(d.b) > 0 {
+			kind := d.byte()
+			r, length := readRunHead(&d, kind == 1)
+			r.Data = d.take(uint64(length))
+			m.runs = append(m.runs, r)
+		}
+		s.Runs = m.runs[first:len(m.runs):len(m.runs)]
+	}
+}
+
+// Forget lets go of what the runs hold, before the memory is used again.
+func (m *RunMemory) Forget() {
+	if cap(m.buf) > maxPooledMessage {
+		m.buf = nil
+	}
+	clear(m.runs)
+}
+
+// readRunHead reads what stands before the bytes of a run, behind its kind.
+func readRunHead(d *decoder, rich bool) (r wire.Run, length uint32) {
+	length = d.uint32()
+	r = wire.Run{Rich: rich, Entries: int(d.uint32()), Size: int(d.uint32())}
+	r.Oldest, r.Newest = int64(d.uint64()), int64(d.uint64())
+	return r, length
+}
+
 // Push stores the streams of a message of EncodePush on a member, for a tenant. The error is a *wire.RefusedError, whose
 // streams are those of the message, without labels, if all but some entries are stored; otherwise nothing is known to be.
 func (p *Pool) Push(ctx context.Context, member, id string, message []byte) error {
-	return p.push(ctx, member, pushName, id, message)
+	if member == p.self {
+		answer, err := p.local.call(tenant.Inject(ctx, id), pushName, message)
+		return pushError(member, answer, err)
+	}
+	timeout := time.Minute
+	if end, ok := ctx.Deadline(); ok {
+		timeout = time.Until(end)
+	}
+	done := make(chan error, 1)
+	p.Send(ctx, member, id, message, timeout, func(err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Transfers is a Pool whose pushes are what this member could not flush: nothing of them is refused.
 type Transfers struct{ *Pool }
 
-// Push stores the streams of a message.
-func (t Transfers) Push(ctx context.Context, member, id string, message []byte) error {
-	return t.push(ctx, member, transferName, id, message)
-}
-
-func (p *Pool) push(ctx context.Context, member, name, id string, message []byte) error {
-	ctx = tenant.Inject(ctx, id)
-	if member == p.self {
-		answer, err := p.local.call(ctx, name, message)
-		return pushError(member, answer, err)
-	}
-	m, err := p.peer(member)
-	if err != nil {
-		return err
-	}
-	size := int64(len(message))
-	defer m.inflight.Add(-size)
-	if n := m.inflight.Add(size); n > maxInflight && n > size {
-		return fmt.Errorf("push to %s: %w", member, ErrBusy)
-	}
-	begin := time.Now()
-	answer, err := p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, lanePush, name, message, true) })
-	if err == nil {
-		m.took(time.Since(begin))
-	}
-	return pushError(member, answer, err)
+// Send stores the streams of a message, as Pool.Send does.
+func (t Transfers) Send(ctx context.Context, member, id string, message []byte, timeout time.Duration, done func(error)) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		defer cancel()
+		answer, err := t.Call(tenant.Inject(ctx, id), member, transferName, message)
+		done(pushError(member, answer, err))
+	}()
 }
 
 func pushError(member string, answer []byte, err error) error {
@@ -140,9 +206,12 @@ func pushError(member string, answer []byte, err error) error {
 }
 
 // HandlePush has store called for the pushes of other members. The streams, whose Runs are set, are valid until it returns,
-// but for their labels, which may be kept.
+// but for their labels, which may be kept. Pushes that came together are stored by one call: a stream may be there several times.
 func (s *Server) HandlePush(store func(ctx context.Context, tenant string, streams []wire.Stream) error) {
 	s.handlePush(pushName, store)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = &lineHandler{store: store, labels: newLabelCache()}
 }
 
 // HandleTransfer is HandlePush for what other members could not flush.

@@ -49,10 +49,13 @@ type Server struct {
 	metrics *serverMetrics
 	grpc    *grpc.Server
 	health  *health.Server
+	// stopping is closed when lines are to end.
+	stopping chan struct{}
 
 	mu       sync.RWMutex
 	handlers map[string]StreamHandler
 	unary    map[string]Handler
+	lines    *lineHandler
 }
 
 // NewServer returns a server without handlers. Compression of clients is understood in any case.
@@ -62,7 +65,7 @@ func NewServer(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Server
 	}
 	s := &Server{
 		cfg: cfg, log: log, metrics: newServerMetrics(reg), health: health.NewServer(),
-		handlers: map[string]StreamHandler{}, unary: map[string]Handler{},
+		handlers: map[string]StreamHandler{}, unary: map[string]Handler{}, stopping: make(chan struct{}),
 	}
 	c := cfg.Server
 	opts := []grpc.ServerOption{
@@ -71,6 +74,7 @@ func NewServer(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Server
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: c.KeepaliveTime, Timeout: c.KeepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: c.MinPing, PermitWithoutStream: c.PingWithoutStream}),
 		grpc.InitialWindowSize(windowSize), grpc.InitialConnWindowSize(4 * windowSize),
+		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize),
 	}
 	if c.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(c.TLS)))
@@ -83,6 +87,9 @@ func NewServer(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Server
 
 // windowSize is how much of a stream may be under way before the reader has taken it.
 const windowSize = 1 << 20
+
+// bufferSize is how much a connection reads or writes at once.
+const bufferSize = 64 << 10
 
 // Handle registers the handler of a call. A later one of the same name replaces it.
 func (s *Server) Handle(name string, h Handler) {
@@ -148,6 +155,15 @@ func (s *Server) run(ctx context.Context, name string, stream grpc.ServerStream)
 	if id := first(md, headerTenant); id != "" {
 		ctx = tenant.Inject(ctx, id)
 	}
+	if name == linesName {
+		s.mu.RLock()
+		h := s.lines
+		s.mu.RUnlock()
+		if h == nil {
+			return fmt.Errorf("%w %q", ErrUnknown, name)
+		}
+		return s.serveLine(stream, h)
+	}
 	h, err := s.handler(name)
 	if err != nil {
 		return err
@@ -199,6 +215,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	close(s.stopping)
 	timer := time.AfterFunc(s.cfg.Server.Grace, s.grpc.Stop)
 	defer timer.Stop()
 	s.grpc.GracefulStop()
