@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"logstore/pkg/cli"
 	"logstore/pkg/command"
 	"logstore/pkg/ruletool"
 	"logstore/pkg/tools"
@@ -18,10 +19,10 @@ import (
 func commands() *command.Command {
 	root := &command.Command{
 		Name:    "logstore",
-		Summary: "tools for a store, its bucket and its local folders",
+		Summary: "ask a running store, and tools for its bucket and its local folders",
 		Help:    "Without a command, logstore runs the store: logstore -help lists its flags.",
 	}
-	root.Sub = []*command.Command{
+	root.Sub = append(cli.Commands(),
 		tools.Inspect(),
 		tools.Check(),
 		tools.Rebuild(),
@@ -31,7 +32,7 @@ func commands() *command.Command {
 		command.Completion(root),
 		health(),
 		credentials(),
-	}
+	)
 	return root
 }
 

@@ -30,6 +30,14 @@ func OS() *IO {
 	}
 }
 
+// Env returns a variable of the environment.
+func (o *IO) Env(name string) (string, bool) {
+	if o.LookupEnv == nil {
+		return "", false
+	}
+	return o.LookupEnv(name)
+}
+
 // Notef writes a line for the human to the standard error.
 func (o *IO) Notef(format string, args ...any) { fmt.Fprintf(o.Stderr, format+"\n", args...) }
 
@@ -85,15 +93,28 @@ func (p *Progress) Grow(n int64) {
 	p.drawLocked()
 }
 
+// Show shows a text of the caller's own.
+func (p *Progress) Show(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.showLocked(func() string { return fmt.Sprintf(format, args...) })
+}
+
 func (p *Progress) drawLocked() {
+	p.showLocked(func() string {
+		if p.total > 0 {
+			return fmt.Sprintf("%s: %d of %d (%d%%)", p.what, p.done, p.total, 100*p.done/p.total)
+		}
+		return fmt.Sprintf("%s: %d", p.what, p.done)
+	})
+}
+
+func (p *Progress) showLocked(text func() string) {
 	if !p.io.Terminal || time.Since(p.shown) < progressEvery {
 		return
 	}
 	p.shown = time.Now()
-	line := fmt.Sprintf("%s: %d", p.what, p.done)
-	if p.total > 0 {
-		line = fmt.Sprintf("%s: %d of %d (%d%%)", p.what, p.done, p.total, 100*p.done/p.total)
-	}
+	line := text()
 	fmt.Fprintf(p.io.Stderr, "\r%-*s", p.width, line)
 	p.width = len(line)
 }

@@ -1,11 +1,9 @@
 package ruletool
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,55 +11,42 @@ import (
 	"strings"
 	"time"
 
+	"logstore/pkg/client"
 	"logstore/pkg/command"
 	"logstore/pkg/rules"
 )
 
 // store is a running store, as the flags name it.
 type store struct {
-	url, tenant string
-	json        bool
+	flags client.Flags
+	json  bool
 }
 
-func (s *store) flags(set *flag.FlagSet) {
-	def := os.Getenv("LOGSTORE_URL")
-	if def == "" {
-		def = "http://localhost:3100"
-	}
-	set.StringVar(&s.url, "url", def, "`ADDRESS` of the store; $LOGSTORE_URL")
-	set.StringVar(&s.tenant, "tenant", os.Getenv("LOGSTORE_TENANT"), "`TENANT` of the rules, where the store has several; $LOGSTORE_TENANT")
+// register adds the flags of every client, and the names that -addr and -org-id had here before.
+func (s *store) register(set *flag.FlagSet) {
+	s.flags.Register(set)
+	set.Func("url", "another name of -addr: the `ADDRESS` of the store", func(text string) error { return set.Set("addr", text) })
+	set.Func("tenant", "another name of -org-id: the `TENANT` of the rules", func(text string) error { return set.Set("org-id", text) })
 	set.BoolVar(&s.json, "json", false, "write JSON")
 }
 
 // ask sends a request and returns the answer's body; a refusal is an error with its text.
-func (s *store) ask(ctx context.Context, method string, body []byte, parts ...string) ([]byte, error) {
-	path := strings.TrimSuffix(s.url, "/") + "/loki/api/v1/rules"
+func (s *store) ask(ctx context.Context, to *command.IO, method string, body []byte, parts ...string) ([]byte, error) {
+	c, err := s.flags.Client(to.Env, func(err error, pause time.Duration) { to.Notef("%v; trying again in %s", err, pause) })
+	if err != nil {
+		return nil, command.Usagef("%w", err)
+	}
+	path := "/loki/api/v1/rules"
 	for _, p := range parts {
 		path += "/" + url.PathEscape(p)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
-	if err != nil {
-		return nil, command.Usagef("-url: %w", err)
+	text, _, err := c.Do(ctx, client.Request{
+		Method: method, Path: path, Body: body, Header: http.Header{"Content-Type": {"application/yaml"}},
+	})
+	if advice := client.Advice(err); advice != "" {
+		err = fmt.Errorf("%w\n  %s", err, advice)
 	}
-	req.Header.Set("Content-Type", "application/yaml")
-	if s.tenant != "" {
-		req.Header.Set("X-Scope-OrgID", s.tenant)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("%s: %s", resp.Status, strings.TrimSpace(string(text)))
-	}
-	return text, nil
+	return text, err
 }
 
 // write writes YAML as it is, or as JSON.
@@ -77,19 +62,19 @@ func (s *store) write(to *command.IO, text []byte) error {
 	return to.JSON(v)
 }
 
-const remoteHelp = "The store's address comes from -url or $LOGSTORE_URL, the tenant from -tenant or $LOGSTORE_TENANT."
+const remoteHelp = "The store's address comes from -addr or $LOKI_ADDR, the tenant from -org-id or $LOKI_ORG_ID; -url and $LOGSTORE_URL, -tenant and $LOGSTORE_TENANT say the same."
 
 // remoteCommands are those that talk to a running store.
 func remoteCommands() []*command.Command {
 	s := &store{}
 	return []*command.Command{
 		{
-			Name: "list", Args: "[NAMESPACE]", Summary: "show the rule groups of a running store", Help: remoteHelp, Flags: s.flags,
+			Name: "list", Args: "[NAMESPACE]", Summary: "show the rule groups of a running store", Help: remoteHelp, Flags: s.register,
 			Run: func(ctx context.Context, io *command.IO, args []string) error {
 				if len(args) > 1 {
 					return command.Usagef("one namespace at most")
 				}
-				text, err := s.ask(ctx, http.MethodGet, nil, args...)
+				text, err := s.ask(ctx, io, http.MethodGet, nil, args...)
 				if err != nil {
 					return err
 				}
@@ -97,12 +82,12 @@ func remoteCommands() []*command.Command {
 			},
 		},
 		{
-			Name: "get", Args: "NAMESPACE GROUP", Summary: "show one rule group of a running store", Help: remoteHelp, Flags: s.flags,
+			Name: "get", Args: "NAMESPACE GROUP", Summary: "show one rule group of a running store", Help: remoteHelp, Flags: s.register,
 			Run: func(ctx context.Context, io *command.IO, args []string) error {
 				if len(args) != 2 {
 					return command.Usagef("want a namespace and a group")
 				}
-				text, err := s.ask(ctx, http.MethodGet, nil, args...)
+				text, err := s.ask(ctx, io, http.MethodGet, nil, args...)
 				if err != nil {
 					return err
 				}
@@ -112,7 +97,7 @@ func remoteCommands() []*command.Command {
 		{
 			Name: "set", Args: "NAMESPACE FILE...", Summary: "store the rule groups of files in a running store",
 			Help:  "A file holds groups, or one group alone. Groups of the same name are replaced, others are left alone. Nothing is stored if a file is bad.\n\n" + remoteHelp,
-			Flags: s.flags,
+			Flags: s.register,
 			Run: func(ctx context.Context, io *command.IO, args []string) error {
 				if len(args) < 2 {
 					return command.Usagef("want a namespace and files")
@@ -130,7 +115,7 @@ func remoteCommands() []*command.Command {
 					if err != nil {
 						return err
 					}
-					if _, err := s.ask(ctx, http.MethodPost, text, args[0]); err != nil {
+					if _, err := s.ask(ctx, io, http.MethodPost, text, args[0]); err != nil {
 						return fmt.Errorf("group %s: %w", g.Name, err)
 					}
 					io.Notef("stored %s/%s", args[0], g.Name)
@@ -139,12 +124,12 @@ func remoteCommands() []*command.Command {
 			},
 		},
 		{
-			Name: "delete", Args: "NAMESPACE [GROUP]", Summary: "remove a rule group, or all of a namespace, from a running store", Help: remoteHelp, Flags: s.flags,
+			Name: "delete", Args: "NAMESPACE [GROUP]", Summary: "remove a rule group, or all of a namespace, from a running store", Help: remoteHelp, Flags: s.register,
 			Run: func(ctx context.Context, io *command.IO, args []string) error {
 				if len(args) != 1 && len(args) != 2 {
 					return command.Usagef("want a namespace and perhaps a group")
 				}
-				if _, err := s.ask(ctx, http.MethodDelete, nil, args...); err != nil {
+				if _, err := s.ask(ctx, io, http.MethodDelete, nil, args...); err != nil {
 					return err
 				}
 				io.Notef("removed %s", strings.Join(args, "/"))
