@@ -35,6 +35,8 @@ type Config struct {
 	CompressResponses bool
 	// PublishedLimits are the keys of the limits that a tenant is shown.
 	PublishedLimits []string
+	// MaxForm is how large the form of a read may be.
+	MaxForm int64
 	// OpenMetrics answers /metrics without credentials.
 	OpenMetrics bool
 	// LogRequests logs every request at level info instead of debug.
@@ -42,7 +44,7 @@ type Config struct {
 }
 
 // DefaultConfig holds Loki's defaults.
-var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20}, CompressResponses: true}
+var DefaultConfig = Config{AuthEnabled: true, Push: wire.Options{MaxBody: 100 << 20, MaxDecompressed: 5000 << 20}, CompressResponses: true, MaxForm: 10 << 20}
 
 // Querier is what the read endpoints ask; *querier.Querier is one.
 type Querier interface {

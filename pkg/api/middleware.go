@@ -139,13 +139,10 @@ func (a *API) withErrors(h handlerFunc) http.Handler {
 	})
 }
 
-// maxForm is how large the form of a read may be.
-const maxForm = 10 << 20
-
 // withForm parses query string and form body, so that handlers may use r.Form.
 func (a *API) withForm(h handlerFunc) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, a.cfg.MaxForm)
 		if err := r.ParseForm(); err != nil {
 			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 				return badRequest("http: POST too large")

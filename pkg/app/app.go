@@ -18,6 +18,7 @@ import (
 	"logstore/pkg/api"
 	"logstore/pkg/auth"
 	"logstore/pkg/buckets"
+	"logstore/pkg/certs"
 	"logstore/pkg/changes"
 	"logstore/pkg/compactor"
 	"logstore/pkg/config"
@@ -44,6 +45,7 @@ type App struct {
 	logger   *slog.Logger
 	level    *slog.LevelVar
 	registry *prometheus.Registry
+	certs    *certs.Metrics
 
 	limits      *limits.Overrides
 	runtime     *config.Runtime
@@ -79,7 +81,7 @@ type App struct {
 func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) {
 	cfg := setup.Config
 	a := &App{cfg: cfg, build: build, stopping: stopRequest{c: make(chan struct{})}, level: &slog.LevelVar{}, registry: newRegistry(build), changes: changes.NewLog()}
-	a.logger = NewLogger(cfg, log, a.level)
+	a.logger, a.certs = NewLogger(cfg, log, a.level), certs.NewMetrics(a.registry)
 	LogSetup(a.logger, setup)
 	tuneMemory(a.logger)
 	for _, step := range []struct {
@@ -180,7 +182,7 @@ func (a *App) newAPI() error {
 	}
 	a.api = api.New(api.Config{
 		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
-		OpenMetrics: a.cfg.Logstore.Auth.OpenMetrics, CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
+		MaxForm: int64(cmp.Or(a.cfg.Frontend.MaxBodySize, 10<<20)), OpenMetrics: a.cfg.Logstore.Auth.OpenMetrics, CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,

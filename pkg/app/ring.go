@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -49,7 +48,7 @@ func (a *App) ringConfig() (ring.Config, error) {
 	if c.TokensFile == "" {
 		c.TokensFile = filepath.Join(a.cfg.Common.PathPrefix, "ingester.tokens")
 	}
-	g, err := gossipConfig(a.cfg)
+	g, err := a.gossipConfig()
 	c.Gossip = &g
 	return c, err
 }
@@ -60,7 +59,8 @@ func (a *App) gossips() bool {
 }
 
 // gossipConfig says the block `memberlist` in the ring's words.
-func gossipConfig(cfg *config.Config) (ring.Gossip, error) {
+func (a *App) gossipConfig() (ring.Gossip, error) {
+	cfg := a.cfg
 	m, life := &cfg.Memberlist, &cfg.Ingester.Lifecycler
 	g := ring.DefaultGossip()
 	g.NodeName, g.RandomizeNodeName = m.NodeName, m.RandomizeNodeName
@@ -79,51 +79,11 @@ func gossipConfig(cfg *config.Config) (ring.Gossip, error) {
 	g.DialTimeout, g.WriteTimeout = m.PacketDialTimeout, m.PacketWriteTimeout
 	var err error
 	if m.TLSEnabled {
-		if g.TLS, err = gossipTLS(m); err != nil {
+		if g.TLS, err = a.gossipTLS(m); err != nil {
 			return g, fmt.Errorf("cannot gossip over TLS (memberlist.tls_enabled): %w", err)
 		}
 	}
 	return g, nil
-}
-
-// gossipTLS makes members show their certificates to each other, both ways if it is said where these come from.
-func gossipTLS(m *config.Memberlist) (*tls.Config, error) {
-	c, err := clientTLS(config.GRPCClient{
-		TLSCertPath: m.TLSCertPath, TLSKeyPath: m.TLSKeyPath, TLSCAPath: m.TLSCAPath, TLSServerName: m.TLSServerName,
-		TLSInsecureSkipVerify: m.TLSInsecureSkipVerify,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(c.Certificates) == 0 {
-		return nil, fmt.Errorf("tls_cert_path and tls_key_path are needed: every member is a server, too")
-	}
-	if c.RootCAs != nil && !m.TLSInsecureSkipVerify {
-		c.ClientCAs, c.ClientAuth = c.RootCAs, tls.RequireAndVerifyClientCert
-	}
-	for _, v := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
-		if "Version"+strings.ReplaceAll(strings.ReplaceAll(tls.VersionName(v), " ", ""), ".", "") == m.TLSMinVersion {
-			c.MinVersion = v
-		}
-	}
-	c.CipherSuites, err = cipherSuites(m.TLSCipherSuites)
-	return c, err
-}
-
-// cipherSuites returns the numbers of cipher suites by their names.
-func cipherSuites(names []string) ([]uint16, error) {
-	var out []uint16
-next:
-	for _, name := range names {
-		for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-			if s.Name == name {
-				out = append(out, s.ID)
-				continue next
-			}
-		}
-		return nil, fmt.Errorf("there is no cipher suite %q", name)
-	}
-	return out, nil
 }
 
 // clusterLabel names the cluster, so that members of another one that come by a reused address are not let in: what is

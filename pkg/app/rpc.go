@@ -2,9 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -38,39 +35,16 @@ func (a *App) rpcConfig() (rpc.Config, error) {
 	c.Client.Cleanup = m.PoolConfig.ClientCleanupPeriod
 	var err error
 	if s.GRPCTLSConfig.Enabled() {
-		if c.Server.TLS, err = tlsConfig(s.GRPCTLSConfig); err != nil {
+		if c.Server.TLS, err = a.serverTLS("grpc", s.GRPCTLSConfig, "h2"); err != nil {
 			return c, fmt.Errorf("server.grpc_tls_config: %w", err)
 		}
 	}
 	if m.GRPCClientConfig.TLSEnabled {
-		if c.Client.TLS, err = clientTLS(m.GRPCClientConfig); err != nil {
+		if c.Client.TLS, err = a.clientTLS("member_client", m.GRPCClientConfig); err != nil {
 			return c, fmt.Errorf("ingester_client.grpc_client_config: %w", err)
 		}
 	}
 	return c, c.Validate()
-}
-
-// clientTLS returns how this member calls others that speak TLS.
-func clientTLS(c config.GRPCClient) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLSServerName, InsecureSkipVerify: c.TLSInsecureSkipVerify}
-	if c.TLSCertPath != "" || c.TLSKeyPath != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCertPath, c.TLSKeyPath)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use the TLS certificate: %w", err)
-		}
-		out.Certificates = []tls.Certificate{pair}
-	}
-	ca, err := pemOf("", c.TLSCAPath)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the TLS authorities: %w", err)
-	}
-	if len(ca) > 0 {
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, errors.New("cannot use the TLS authorities: no certificate in PEM form")
-		}
-	}
-	return out, nil
 }
 
 // newRPC builds the server that other members call, and the pool of connections to them.

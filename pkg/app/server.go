@@ -2,16 +2,15 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"logstore/pkg/config"
 )
@@ -32,21 +31,33 @@ func (a *App) listen() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for HTTP on %s (server.http_listen_address, server.http_listen_port): %w", addr, err)
 	}
+	if cfg.HTTPListenConnLimit > 0 {
+		// More connections wait until one of these ends, as in Loki.
+		l = netutil.LimitListener(l, cfg.HTTPListenConnLimit)
+	}
 	s := &server{listener: l, tls: cfg.HTTPTLSConfig.Enabled(), grace: cfg.GracefulShutdownTimeout}
 	s.http = &http.Server{
 		Handler: a.api.Handler(), ReadHeaderTimeout: headerTimeout(cfg), ReadTimeout: cfg.HTTPServerReadTimeout,
-		WriteTimeout: cfg.HTTPServerWriteTimeout, IdleTimeout: cfg.HTTPServerIdleTimeout, MaxHeaderBytes: 1 << 20,
+		WriteTimeout: cfg.HTTPServerWriteTimeout, IdleTimeout: cfg.HTTPServerIdleTimeout, MaxHeaderBytes: maxHeader,
+		HTTP2:    &http.HTTP2Config{WriteByteTimeout: cfg.HTTPServerWriteTimeout, SendPingTimeout: http2Ping},
 		ErrorLog: slog.NewLogLogger(a.logger.With("component", "http").Handler(), slog.LevelDebug),
 	}
 	s.http.RegisterOnShutdown(a.api.CloseTails)
 	if s.tls {
-		if s.http.TLSConfig, err = tlsConfig(cfg.HTTPTLSConfig); err != nil {
+		if s.http.TLSConfig, err = a.serverTLS("http", cfg.HTTPTLSConfig, "h2", "http/1.1"); err != nil {
 			_ = l.Close() // it was never used
 			return nil, err
 		}
 	}
 	return s, nil
 }
+
+const (
+	// maxHeader bounds the headers of a request.
+	maxHeader = 1 << 20
+	// http2Ping is the time after which a silent client of HTTP/2 is asked whether it is there.
+	http2Ping = 30 * time.Second
+)
 
 // headerTimeout bounds how long a client may take to send its headers, so that slow clients cannot hold connections.
 func headerTimeout(cfg config.Server) time.Duration {
@@ -83,44 +94,4 @@ func (s *server) run(ctx context.Context) error {
 		err = errors.Join(err, serve)
 	}
 	return err
-}
-
-var clientAuth = map[string]tls.ClientAuthType{
-	"": tls.NoClientCert, "NoClientCert": tls.NoClientCert, "RequestClientCert": tls.RequestClientCert,
-	"RequireAnyClientCert": tls.RequireAnyClientCert, "VerifyClientCertIfGiven": tls.VerifyClientCertIfGiven,
-	"RequireAndVerifyClientCert": tls.RequireAndVerifyClientCert,
-}
-
-func tlsConfig(c config.ServerTLS) (*tls.Config, error) {
-	cert, err := pemOf(c.Cert, c.CertFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the TLS certificate: %w", err)
-	}
-	key, err := pemOf(c.Key, c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the TLS key: %w", err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the TLS certificate: %w", err)
-	}
-	out := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ClientAuth: clientAuth[c.ClientAuthType]}
-	ca, err := pemOf(c.ClientCA, c.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the TLS client authorities: %w", err)
-	}
-	if len(ca) > 0 {
-		out.ClientCAs = x509.NewCertPool()
-		if !out.ClientCAs.AppendCertsFromPEM(ca) {
-			return nil, errors.New("cannot use the TLS client authorities: no certificate in PEM form")
-		}
-	}
-	return out, nil
-}
-
-func pemOf(text, file string) ([]byte, error) {
-	if file == "" {
-		return []byte(text), nil
-	}
-	return os.ReadFile(file)
 }

@@ -50,6 +50,12 @@ func (c *Config) validateServer(add addError) {
 		if t != (ServerTLS{}) && !t.Enabled() {
 			add(path, "a certificate and a key are both needed (cert_file and key_file)")
 		}
+		switch verifies := strings.Contains(t.ClientAuthType, "Verify"); {
+		case verifies && t.ClientCA == "" && t.ClientCAFile == "":
+			add(path+".client_auth_type", "%s needs the authorities of clients (client_ca_file)", t.ClientAuthType)
+		case (t.ClientAuthType == "" || t.ClientAuthType == "NoClientCert") && (t.ClientCA != "" || t.ClientCAFile != ""):
+			add(path+".client_ca_file", "it has no effect without a client_auth_type such as RequireAndVerifyClientCert")
+		}
 	}
 	for _, p := range [...]struct{ path, prefix string }{{"server.http_path_prefix", c.Server.HTTPPathPrefix}, {"http_prefix", c.HTTPPrefix}} {
 		if p.prefix != "" && (!strings.HasPrefix(p.prefix, "/") || strings.ContainsAny(p.prefix, "{}?# ")) {
