@@ -7,7 +7,7 @@
 // A range query is a request of several runs of the engine (request.go). A metric query is cut at multiples of a length into splits of
 // its steps; what the cache has of them, as extents, is taken from there, and each gap between is one run (metricrange.go,
 // extents.go). A log query goes split by split in its direction until its limit is reached, and remembers splits without a line
-// (logs.go). Runs wait for their turn in a queue that serves the tenant that has used the least (queue.go). Labels, series and sizes of
+// (logs.go). An instant query with a long window is cut into slices of the window, which are kept too (instant.go). Runs wait for their turn in a queue that serves the tenant that has used the least (queue.go). Labels, series and sizes of
 // past days are kept too (remember.go). Everything kept has the digest of what members have stored in its span (package
 // changes), taken before the run, and counts only while the digest is the same; what is too fresh, or old enough for retention, is
 // not kept, nor what was answered while a member was missing.

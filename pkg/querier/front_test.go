@@ -114,7 +114,8 @@ var frontQueries = []string{
 	`count_over_time({app="a"}[5m] offset 10m)`, `sum(count_over_time({app="b"}[5m] offset -7m))`,
 	`absent_over_time({app="rare"}[5m])`, `sum(count_over_time({app="a"}[2m])) / sum(count_over_time({app=~".+"}[2m]))`,
 	`quantile_over_time(0.9, {app="b"} | logfmt | unwrap n [10m]) by (app)`, `vector(3)`, `sum(count_over_time({app="a"}[2m])) > 3 or vector(0)`,
-	`sum by (app) (bytes_over_time({app=~".+"}[90m]))`, `avg_over_time({app="a"} | logfmt | unwrap n [1m])`,
+	`sum by (app) (bytes_over_time({app=~".+"}[90m]))`, `sum(rate({app=~".+"} |= "1" [4h]))`, `topk(1, rate({app=~"a|b"}[3h] offset 30m))`,
+	`max by (app) (max_over_time({app=~".+"} | logfmt | unwrap n [3h]))`, `sum(count_over_time({app="a"}[3h])) / sum(count_over_time({app=~".+"}[5h]))`, `avg_over_time({app="a"} | logfmt | unwrap n [1m])`,
 }
 
 // TestFrontAgreesWithTheEngine asks random queries under random settings, while entries come in time and late and time goes on,
@@ -320,7 +321,7 @@ func randomParams(t *testing.T, rnd *rand.Rand, begin, now int64) engine.Params 
 		p.Direction = model.Forward
 	}
 	if _, metric := e.(syntax.SampleExpr); metric {
-		p.Instant = rnd.IntN(4) == 0
+		p.Instant = rnd.IntN(3) == 0
 	} else if rnd.IntN(5) == 0 {
 		p.Interval = time.Minute
 	}

@@ -110,6 +110,7 @@ var spreadQueries = []string{
 	`count_over_time(% | drop pod [5m])`, `topk(2, count_over_time(% | drop pod [5m]))`, `max(count_over_time(% | keep app [5m]))`,
 	`topk(2, rate(% | label_format pod=app [5m]))`, `count_over_time($[5m] offset 10m)`, `sum by (app) (rate($[5m] offset -3m))`, `sum by (trace) (count_over_time(% [5m]))`,
 	`vector(1)`, `sum(count_over_time({app="none"}[5m]))`, `topk(3, max by (pod) (count_over_time(%[5m])))`, `sum by (app) (sum by (app, pod) (rate(%[5m])))`,
+	`sum by (app) (rate($[70m]))`, `count_over_time($[50m] offset 5m)`, `min by (app) (min_over_time(% | logfmt | unwrap n [1h]))`,
 	`rate_counter(% | logfmt | unwrap n [5m])`, `count(rate_counter(% | logfmt | unwrap n [5m])) by (app)`,
 }
 
