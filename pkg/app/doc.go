@@ -13,7 +13,9 @@
 //
 //	/ready says no, and shutdown_delay passes      load balancers turn away
 //	HTTP stops                                     requests under way are finished
-//	ingester flushes                               what fails to flush stays in the write-ahead log
-//	shipper uploads its tables                     rows of the chunks just flushed are among them
+//	the member leaves the ring                     it is LEAVING: others take its share
+//	ingester flushes                               what fails to flush is handed over to other members, or stays in the log
+//	shipper uploads its tables                     rows of the chunks just flushed are among them; or hands them over
+//	the member has left                            it is LEFT, and its calls end
 //	everything closes
 package app

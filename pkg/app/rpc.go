@@ -16,6 +16,7 @@ import (
 	"logstore/pkg/ring"
 	"logstore/pkg/rpc"
 	"logstore/pkg/schema"
+	"logstore/pkg/shipper"
 	"logstore/pkg/store"
 	"logstore/pkg/wire"
 )
@@ -116,11 +117,48 @@ func (a *App) serveMembers() {
 	// Memory comes first: what is flushed meanwhile is then in the own index.
 	a.rpcServer.HandleSource(querier.Union(a.ingester, a.store.Over(map[string]store.Index{schema.StoreBoltDB: a.shipper.Own()})))
 	a.rpcServer.HandleObserve(func(fn func(string, []wire.Stream)) func() { return a.ingester.Observe(fn) })
+	a.rpcServer.Handle(indexFile, func(_ context.Context, message []byte) ([]byte, error) {
+		file, err := shipper.ParseHanded(message)
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.shipper.Accept(file)
+	})
 	a.rpcServer.Handle(indexChanged, func(context.Context, []byte) ([]byte, error) {
 		a.shipper.Refresh()
 		return nil, nil
 	})
 }
+
+// indexFile is the call by which a member that leaves hands over an index file.
+const indexFile = "index-file"
+
+// indexHandOver gives an index file that the bucket does not take to the first other member that takes it, if there may be any.
+func (a *App) indexHandOver() func(context.Context, shipper.Handed) error {
+	if !a.clustered() {
+		return nil
+	}
+	return func(ctx context.Context, file shipper.Handed) error {
+		failed := fmt.Errorf("%w: there is no other member", wire.ErrUnavailable)
+		message := file.Append(nil)
+		for m := range a.ring.Walk(ring.TokenOf(file.Name)) {
+			if m.Self || ctx.Err() != nil {
+				continue
+			}
+			call, cancel := context.WithTimeout(ctx, handOverTimeout)
+			_, err := a.peers.Call(call, m.Addr, indexFile, message)
+			cancel()
+			if err == nil {
+				return nil
+			}
+			failed = err
+		}
+		return failed
+	}
+}
+
+// handOverTimeout bounds the hand-over of one index file to one member.
+const handOverTimeout = 20 * time.Second
 
 // indexChanged is the call that says that a member has uploaded index files.
 const indexChanged = "index-changed"

@@ -30,7 +30,7 @@ func (a *App) newStorage() error {
 	}
 	deps := shipper.Deps{
 		Periods: a.periods, Bucket: func(i int) objstore.Bucket { return index[i] }, Uploaded: a.tellIndexChanged,
-		Logger: a.logger.With("component", "shipper"), Registerer: a.registry,
+		HandOver: a.indexHandOver(), Logger: a.logger.With("component", "shipper"), Registerer: a.registry,
 	}
 	if a.shipper, err = shipper.New(a.shipperConfig(), deps); err != nil {
 		return err

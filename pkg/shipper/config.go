@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,7 +79,10 @@ type Deps struct {
 	// Bucket returns where the index objects of a period are.
 	Bucket func(period int) objstore.Bucket
 	// Uploaded, if there is one, is told when files were uploaded, so that other members look for them.
-	Uploaded   func()
+	Uploaded func()
+	// HandOver, if there is one, gives a file that the bucket does not take to another process when this one ends. It is safe there
+	// when nil is returned.
+	HandOver   func(ctx context.Context, file Handed) error
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }

@@ -21,6 +21,9 @@
 // A lookup first takes the local files of a table, then the remote ones except those that are uploads of the local ones
 // it took. So a file is always seen, however the upload and the removal fall in between; rows that come twice are merged.
 //
+// What the bucket does not take when a process ends is handed over (handover.go): another process takes the file among its local
+// ones and uploads it.
+//
 // Lock order: a remote table's mutex, then that of its copies; every other mutex is a leaf, taken alone. None is held while a
 // file or the bucket is read or written: a write or a listing in progress is marked under the lock, and whoever comes
 // meanwhile waits for the one that does the work; only a damaged copy is renamed under it. What an activeTable says of its file belongs to whoever has the turn to write.

@@ -15,6 +15,7 @@ type metrics struct {
 	uploadedBytes  prometheus.Counter
 	pendingFiles   prometheus.Gauge
 	corruptFiles   prometheus.Counter
+	handedOver     prometheus.Counter
 	writtenRows    prometheus.Counter
 	commits        *prometheus.CounterVec
 	commitDuration prometheus.Histogram
@@ -32,6 +33,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		uploads:       vec("loki_boltdb_shipper_tables_upload_operation_total", "Uploads of index files, by status."),
 		uploadedBytes: f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_uploaded_bytes_total", Help: "Compressed bytes of uploaded index files."}),
 		pendingFiles:  f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_files_not_uploaded", Help: "Local index files that are not yet in the bucket."}),
+		handedOver:    f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_handed_over_files_total", Help: "Index files that could not be uploaded before the stop and were given to other members."}),
 		corruptFiles:  f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_corrupt_files_total", Help: "Index files that were found to be corrupt and set aside."}),
 		writtenRows:   f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_written_rows_total", Help: "Rows written to active index files."}),
 		commits:       vec("logstore_index_commits_total", "Transactions on active index files, by status."),

@@ -27,6 +27,7 @@ type Shipper struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	now      func() time.Time
+	handOver func(context.Context, Handed) error
 	// uploader begins the names of the objects that this process uploads.
 	uploader string
 	started  time.Time
@@ -61,7 +62,7 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 	}
 	m := newMetrics(deps.Registerer)
 	s := &Shipper{
-		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, uploaded: deps.Uploaded, logger: deps.Logger, metrics: m, now: time.Now,
+		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, uploaded: deps.Uploaded, handOver: deps.HandOver, logger: deps.Logger, metrics: m, now: time.Now,
 		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, index.Open, m.openFiles), sets: newSetCache(cfg.SeriesCacheBytes, m),
 		uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable),
 	}
@@ -80,8 +81,8 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 	return s, nil
 }
 
-// Run uploads finished files and keeps tables fresh until the context ends. Then it uploads all files, within
-// Config.ShutdownTimeout, and closes the index; what could not be uploaded is taken up by the next start.
+// Run uploads finished files and keeps tables fresh until the context ends. Then it uploads all files, or hands them over, within
+// Config.ShutdownTimeout, and closes the index; what could go nowhere is taken up by the next start.
 func (s *Shipper) Run(ctx context.Context) error {
 	s.uploadLogged(ctx, true)
 	preparing := make(chan struct{})
@@ -130,13 +131,31 @@ func (s *Shipper) shutdown(ctx context.Context) error {
 	s.closed = true
 	s.mu.Unlock()
 	s.work.Wait()
-	err := s.Flush(ctx)
+	err := s.lastUpload(ctx)
 	if err == nil {
 		err = s.dropAllUploaded()
 	} else {
 		s.logger.Error("index files are left for the next start", "files", s.local.waiting(), "err", err)
 	}
 	return errors.Join(err, s.pool.close())
+}
+
+// lastUpload uploads what is left, or hands it over to others that stay if the bucket does not take it. It waits on for the bucket
+// if these do not take it either.
+func (s *Shipper) lastUpload(ctx context.Context) error {
+	if s.handOver == nil {
+		return s.Flush(ctx)
+	}
+	short, cancel := context.WithTimeout(ctx, maxUploadWait)
+	defer cancel()
+	err := s.Flush(short)
+	if err == nil {
+		return nil
+	}
+	if s.handOverRest(ctx); s.local.waiting() == 0 {
+		return nil
+	}
+	return s.Flush(ctx)
 }
 
 // uploadLogged is upload for those who cannot hand on the error: each file's failure was logged, and it is tried again.
