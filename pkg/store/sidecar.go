@@ -137,6 +137,8 @@ func (s *Store) PutSidecar(ctx context.Context, o *sidecar.Object) error {
 	s.metrics.sidecarsStored.Inc()
 	s.metrics.sidecarBytes.Add(float64(len(data)))
 	s.sidecars.put(o.Ref, o, math.MaxInt)
+	s.sidecars.listings.add(o.Ref)
+	s.keepSidecar(ctx, schema.ChunkName{ChunkRef: o.Ref}, data)
 	return nil
 }
 
@@ -177,7 +179,11 @@ func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bo
 	if o, known := s.sidecars.get(name.ChunkRef, filters); known {
 		return o, nil
 	}
-	if !s.sidecars.worthTrying(name.Tenant) {
+	if o := s.cachedSidecar(ctx, name); o != nil {
+		s.sidecars.put(name.ChunkRef, o, math.MaxInt)
+		return o, nil
+	}
+	if s.sidecars.listings.lacks(name.ChunkRef) || !s.sidecars.worthTrying(name.Tenant) {
 		return nil, nil
 	}
 	o, got, err := s.fetchSidecar(ctx, name, filters)
@@ -186,6 +192,9 @@ func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bo
 		return nil, ctx.Err()
 	case errors.Is(err, objstore.ErrNotFound):
 		s.metrics.sidecarsRead.WithLabelValues("missing").Inc()
+		if s.sidecars.listings.missed(name.ChunkRef) {
+			s.listStream(ctx, s.storeOf(name).Bucket, name.ChunkRef)
+		}
 	case err != nil:
 		// A query does without.
 		s.metrics.sidecarsRead.WithLabelValues("failed").Inc()
@@ -197,6 +206,39 @@ func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bo
 	return o, nil
 }
 
+// cachedSidecar returns a sidecar that is in the cache of chunks, nil if none is. One that is damaged there is none.
+func (s *Store) cachedSidecar(ctx context.Context, name schema.ChunkName) *sidecar.Object {
+	if s.cache == nil {
+		return nil
+	}
+	data, ok := s.cache.Get(ctx, sidecarKey(name.ChunkRef))
+	if !ok {
+		return nil
+	}
+	o, err := openSidecar(data, name)
+	if err != nil {
+		return nil
+	}
+	s.metrics.sidecarsRead.WithLabelValues("cached").Inc()
+	return o
+}
+
+// keepSidecar puts a whole sidecar into the cache of chunks, as chunks of its age are.
+func (s *Store) keepSidecar(ctx context.Context, name schema.ChunkName, data []byte) {
+	if s.cache != nil && !s.tooOld(name) {
+		s.cache.Put(ctx, sidecarKey(name.ChunkRef), data)
+	}
+}
+
+// openSidecar opens a sidecar that was read whole.
+func openSidecar(data []byte, name schema.ChunkName) (*sidecar.Object, error) {
+	o, layout, err := sidecar.Open(data, name.ChunkRef)
+	if err == nil && layout.Filters > len(data) {
+		return nil, fmt.Errorf("%w: it has %d bytes instead of %d", sidecar.ErrCorrupt, len(data), layout.Filters)
+	}
+	return o, err
+}
+
 // fetchSidecar reads a sidecar, without its filters if they are not wanted and not small. got is how much of it was read.
 func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters bool) (o *sidecar.Object, got int, err error) {
 	bucket, key := s.storeOf(name).Bucket, sidecarKey(name.ChunkRef)
@@ -205,7 +247,9 @@ func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters
 		if err != nil {
 			return nil, 0, err
 		}
-		o, _, err = sidecar.Open(data, name.ChunkRef)
+		if o, err = openSidecar(data, name); err == nil {
+			s.keepSidecar(ctx, name, data)
+		}
 		return o, math.MaxInt, err
 	}
 	want := firstRead
@@ -225,6 +269,7 @@ func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters
 		case layout.Columns > len(data) && !all && layout.Columns > want:
 			want = layout.Columns
 		case layout.Filters <= len(data):
+			s.keepSidecar(ctx, name, data)
 			return o, math.MaxInt, nil
 		default:
 			return o, len(data), nil

@@ -14,6 +14,8 @@ import (
 type sidecars struct {
 	cfg SidecarConfig
 	now func() time.Time
+	// listings has a lock of its own.
+	listings listings
 
 	mu    sync.Mutex
 	bytes int64
@@ -47,7 +49,10 @@ const (
 )
 
 func newSidecars(cfg SidecarConfig) *sidecars {
-	return &sidecars{cfg: cfg, now: time.Now, byRef: map[model.ChunkRef]*list.Element{}, odds: map[string]*odds{}}
+	return &sidecars{
+		cfg: cfg, now: time.Now, listings: listings{now: time.Now, byStream: map[streamKey]*listing{}},
+		byRef: map[model.ChunkRef]*list.Element{}, odds: map[string]*odds{},
+	}
 }
 
 // get returns the sidecar of a chunk if it was read, with filters if they are wanted. A known nil means that there is none.

@@ -1,0 +1,368 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/stretchr/testify/require"
+
+	"logstore/pkg/chunk"
+	"logstore/pkg/compress"
+	"logstore/pkg/logql/engine"
+	"logstore/pkg/logql/syntax"
+	"logstore/pkg/model"
+	"logstore/pkg/objstore"
+	"logstore/pkg/schema"
+	"logstore/pkg/shipper"
+	"logstore/pkg/tenant"
+)
+
+// requests counts what is asked of a bucket, and the bytes of chunks that it answers.
+type requests struct {
+	objstore.Bucket
+	mu                             sync.Mutex
+	whole, ranges, lists, sidecars int
+	chunkBytes                     int64
+}
+
+func (r *requests) count(n *int, key string, b []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*n++
+	if strings.HasPrefix(key, SidecarPrefix) {
+		r.sidecars++
+		return
+	}
+	r.chunkBytes += int64(len(b))
+}
+
+func (r *requests) Get(ctx context.Context, key string) ([]byte, error) {
+	b, err := r.Bucket.Get(ctx, key)
+	r.count(&r.whole, key, b)
+	return b, err
+}
+
+func (r *requests) GetRange(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	b, err := r.Bucket.GetRange(ctx, key, offset, length)
+	r.count(&r.ranges, key, b)
+	return b, err
+}
+
+func (r *requests) List(ctx context.Context, prefix string, fn func(objstore.ObjectInfo) error) error {
+	r.mu.Lock()
+	r.lists++
+	r.mu.Unlock()
+	return r.Bucket.List(ctx, prefix, fn)
+}
+
+func (r *requests) reset() { r.whole, r.ranges, r.lists, r.sidecars, r.chunkBytes = 0, 0, 0, 0, 0 }
+
+// sharedCache is a cache for several goroutines.
+type sharedCache struct {
+	mu      sync.Mutex
+	objects mapCache
+}
+
+func (c *sharedCache) Get(ctx context.Context, key string) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.objects.Get(ctx, key)
+}
+
+func (c *sharedCache) Put(ctx context.Context, key string, object []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.objects.Put(ctx, key, object)
+}
+
+// described is a store of chunks with sidecars.
+type described struct {
+	*requests
+	t     *testing.T
+	store *Store
+	ctx   context.Context
+	cfg   SidecarConfig
+	cache *sharedCache
+	ship  *shipper.Shipper
+	refs  []model.ChunkRef
+}
+
+const (
+	describedLines = 4000
+	needleLine     = "a needle 5f0c29aa-11d2-4b6e-9d1c-0a1b2c3d4e5f here"
+)
+
+// newDescribed stores chunks of two streams. Line 1234 of stream 1 is the needle; every line has the metadata user.
+func newDescribed(t *testing.T) *described {
+	t.Helper()
+	d := &described{
+		requests: &requests{Bucket: objstore.NewMemory()}, t: t, ctx: tenant.Inject(t.Context(), "acme"),
+		cfg: SidecarConfig{Enabled: true, FilterBits: 10, MaxShare: 1, MinChunk: 1, CacheBytes: 64 << 20}, cache: &sharedCache{objects: mapCache{}},
+	}
+	cfg := shipper.DefaultConfig
+	cfg.ActiveIndexDirectory, cfg.CacheLocation = t.TempDir(), t.TempDir()
+	var err error
+	p := schema.DefaultPeriod
+	p.Schema = 13
+	d.ship, err = shipper.New(cfg, shipper.Deps{Periods: schema.Periods{p}, Bucket: func(int) objstore.Bucket { return d.Bucket }})
+	require.NoError(t, err)
+	d.open()
+	rnd := rand.New(rand.NewPCG(1, 1))
+	ballast := make([]byte, 1000)
+	for i := range ballast {
+		ballast[i] = byte('!' + rnd.IntN(15)) // no words
+	}
+	for stream := range 2 {
+		lbls := labels.FromStrings("app", fmt.Sprint(stream))
+		for from := 0; from < describedLines; from += describedLines / 4 {
+			b := chunk.NewBuilder(chunk.Version4)
+			for i := from; i < from+describedLines/4; i++ {
+				line := fmt.Sprintf("level=info id=%016x took=%d %s", rnd.Uint64(), rnd.IntN(1000), ballast[rnd.IntN(len(ballast)/2):])
+				if stream == 1 && i == 1234 {
+					line = needleLine
+				}
+				require.NoError(t, b.Append(at(i), []byte(line), []model.Pair{{Name: "user", Value: fmt.Sprint("user-", i/300)}}))
+				if b.HeadSize() > 32<<10 {
+					b.Cut()
+				}
+			}
+			c := b.Chunk()
+			c.Labels, c.Tenant, c.Fingerprint = lbls, "acme", schema.Fingerprint(lbls)
+			object, ref, err := chunk.Marshal(c, chunk.Options{Encoding: compress.Snappy, Version4: true, BlockSize: 32 << 10})
+			require.NoError(t, err)
+			require.NoError(t, d.store.PutChunk(d.ctx, ref, object, lbls))
+			require.NoError(t, d.store.StoreSidecar(d.ctx, ref, object, nil))
+			d.refs = append(d.refs, ref)
+		}
+	}
+	d.open()
+	return d
+}
+
+func at(i int) int64 { return midnight + int64(i)*1e9 }
+
+// open makes the store anew, with nothing in memory and no cache of chunks.
+func (d *described) open() {
+	d.t.Helper()
+	p := schema.DefaultPeriod
+	p.Schema = 13
+	deps := Deps{
+		Periods: schema.Periods{p}, Stores: map[string]ObjectStore{"s3": {Bucket: d.requests}, "filesystem": {Bucket: d.requests}},
+		Indexes: map[string]Index{schema.StoreBoltDB: d.ship}, Sidecars: d.cfg, Registerer: prometheus.NewRegistry(),
+	}
+	if d.cache != nil {
+		deps.Cache = d.cache
+		clear(d.cache.objects)
+	}
+	var err error
+	d.store, err = New(deps)
+	require.NoError(d.t, err)
+	d.reset()
+}
+
+// run runs a query over everything and prints the answer.
+func (d *described) run(query string, limit int) string {
+	d.t.Helper()
+	expr, err := syntax.Parse(query)
+	require.NoError(d.t, err)
+	p := engine.Params{Text: query, Expr: expr, Start: midnight, End: at(describedLines), Step: 5 * time.Minute, Limit: limit, Direction: model.Backward}
+	res, err := new(engine.Engine).Run(d.ctx, d.store, p, engine.Limits{})
+	require.NoError(d.t, err)
+	return fmt.Sprint(res.Value)
+}
+
+// queries are of each kind that a sidecar answers or makes shorter.
+var queries = []string{
+	`{app=~".+"} |= "5f0c29aa-11d2-4b6e-9d1c-0a1b2c3d4e5f"`, `{app=~".+"} |~ "needle .* here"`, `{app=~".+"} | user = "user-7"`,
+	`sum(count_over_time({app=~".+"}[5m]))`, `sum by (app) (bytes_over_time({app=~".+"}[5m]))`,
+	`sum by (user) (count_over_time({app="1"}[5m]))`, `count_over_time({app=~".+"} |= "needle" [5m])`,
+}
+
+// TestSidecarsAnswer wants the answers of the bare chunks for a fraction of what is read.
+func TestSidecarsAnswer(t *testing.T) {
+	d := newDescribed(t)
+	d.cache = nil
+	d.cfg.Enabled = false
+	var want []string
+	var cost []int64
+	for _, q := range queries {
+		d.open()
+		want = append(want, d.run(q, 5000))
+		require.Positive(t, d.chunkBytes)
+		require.Zero(t, d.sidecars)
+		cost = append(cost, d.chunkBytes)
+	}
+	d.cfg.Enabled = true
+	for i, q := range queries {
+		d.open()
+		require.Equal(t, want[i], d.run(q, 5000), q)
+		require.Less(t, d.chunkBytes*3, cost[i], q)
+		require.LessOrEqual(t, d.sidecars, len(d.refs), q)
+		d.reset()
+		require.Equal(t, want[i], d.run(q, 5000), q)
+		require.Zero(t, d.sidecars, "they are in memory: %s", q)
+	}
+	d.open()
+	require.Contains(t, d.run(queries[0], 5000), "needle")
+	require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.blocksFetched))
+	d.reset()
+	require.NotContains(t, d.run(`{app=~".+"} |= "5f0c29aa-11d2-4b6e-9d1c-0a1b2c3d4e50"`, 5000), "needle")
+	require.LessOrEqual(t, d.whole+d.ranges, 1)
+	d.reset()
+	d.run(`{app="1"}`, 10)
+	require.Less(t, d.chunkBytes*10, cost[0], "the last lines are in the last block")
+}
+
+// TestSpoiledSidecars spoils sidecars in every way: no answer changes, and a store without them says so.
+func TestSpoiledSidecars(t *testing.T) {
+	d := newDescribed(t)
+	var want []string
+	for _, q := range queries {
+		want = append(want, d.run(q, 5000))
+	}
+	sound := map[model.ChunkRef][]byte{}
+	for _, ref := range d.refs {
+		b, err := d.Bucket.Get(d.ctx, sidecarKey(ref))
+		require.NoError(t, err)
+		sound[ref] = b
+	}
+	f := func(name string, spoil func(b []byte) []byte) {
+		t.Helper()
+		for i, ref := range d.refs {
+			b := spoil(slices.Clone(sound[ref]))
+			if i%3 == 2 {
+				b = sound[ref] // Some are as they were.
+			}
+			if b == nil {
+				require.NoError(t, d.Delete(d.ctx, sidecarKey(ref)))
+			} else {
+				require.NoError(t, d.Put(d.ctx, sidecarKey(ref), b))
+			}
+		}
+		for i, q := range queries {
+			d.open()
+			require.Equal(t, want[i], d.run(q, 5000), "%s: %s", name, q)
+		}
+	}
+	f("missing", func([]byte) []byte { return nil })
+	f("empty", func([]byte) []byte { return []byte{} })
+	f("foreign", func([]byte) []byte { return sound[d.refs[2]] })
+	f("another version", func(b []byte) []byte {
+		b[4]++
+		directory := binary.BigEndian.Uint32(b[5:]) + 9
+		binary.BigEndian.PutUint32(b[directory:], crc32.Checksum(b[:directory], crc32.MakeTable(crc32.Castagnoli)))
+		return b
+	})
+	f("longer", func(b []byte) []byte { return append(b, "behind"...) })
+	for _, part := range []int{1, 8, 9, 100} {
+		f("cut off", func(b []byte) []byte { return b[:len(b)*part/101] })
+	}
+	for k := range 12 {
+		f("a bit", func(b []byte) []byte { b[len(b)*k/12] ^= 1 << (k % 8); return b })
+	}
+	f("zeros", func(b []byte) []byte { return bytes.Repeat([]byte{0}, len(b)) })
+	require.Positive(t, testutil.ToFloat64(d.store.metrics.sidecarsRead.WithLabelValues("failed")))
+}
+
+// TestSpoiledChunkBehindSidecar wants an error with the chunk's key, not lines, where the bytes of a wanted block are bad.
+func TestSpoiledChunkBehindSidecar(t *testing.T) {
+	d := newDescribed(t)
+	d.cache = nil
+	for _, ref := range d.refs {
+		key := d.store.storeOf(schema.ChunkName{ChunkRef: ref}).ChunkKey(schema.ChunkName{ChunkRef: ref, Layout: schema.Nested})
+		b, err := d.Bucket.Get(d.ctx, key)
+		require.NoError(t, err)
+		for i := 200; i < len(b); i += 50 {
+			b[i] ^= 1
+		}
+		require.NoError(t, d.Put(d.ctx, key, b))
+	}
+	d.open()
+	expr, err := syntax.Parse(queries[0])
+	require.NoError(t, err)
+	p := engine.Params{Text: queries[0], Expr: expr, Start: midnight, End: at(describedLines), Limit: 10, Direction: model.Backward}
+	_, err = new(engine.Engine).Run(d.ctx, d.store, p, engine.Limits{})
+	require.ErrorIs(t, err, chunk.ErrCorrupt)
+	require.ErrorContains(t, err, "acme/")
+}
+
+// TestSidecarsInTheCache reads sidecars of the cache of chunks, and none that is spoiled there.
+func TestSidecarsInTheCache(t *testing.T) {
+	d := newDescribed(t)
+	want := d.run(queries[0], 10)
+	require.Equal(t, len(d.refs), d.sidecars)
+	kept := mapCache{}
+	for k, v := range d.cache.objects {
+		kept[k] = v
+	}
+	d.open()
+	for k, v := range kept {
+		d.cache.objects[k] = v
+	}
+	require.Equal(t, want, d.run(queries[0], 10))
+	require.Zero(t, d.sidecars)
+	d.open()
+	for k, v := range kept {
+		if strings.HasPrefix(k, SidecarPrefix) {
+			d.cache.objects[k] = v[:len(v)-1]
+		}
+	}
+	require.Equal(t, want, d.run(queries[0], 10))
+	require.Equal(t, len(d.refs), d.sidecars)
+}
+
+// TestMissingSidecarsAreListed asks for a few missing sidecars of a stream, then for a list, and sees what is stored since.
+func TestMissingSidecarsAreListed(t *testing.T) {
+	d := newDescribed(t)
+	for _, ref := range d.refs {
+		require.NoError(t, d.store.DeleteSidecar(d.ctx, ref))
+	}
+	d.open()
+	name := schema.ChunkName{ChunkRef: d.refs[0], Layout: schema.Nested}
+	ask := func(i int) bool {
+		n := name
+		n.Checksum += uint32(i)
+		o, err := d.store.sidecarOf(d.ctx, n, true)
+		require.NoError(t, err)
+		return o != nil
+	}
+	for i := range 10 {
+		require.False(t, ask(i))
+	}
+	require.Equal(t, missesBefore, d.sidecars)
+	require.Equal(t, 1, d.lists)
+	require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.sidecarLists))
+	built, err := d.store.BuildSidecar(d.ctx, name)
+	require.NoError(t, err)
+	require.True(t, built)
+	require.True(t, ask(0))
+	later := time.Now().Add(2 * negativeFor)
+	d.store.sidecars.now = func() time.Time { return later }
+	d.store.sidecars.listings.now = d.store.sidecars.now
+	require.False(t, ask(1), "what is known is old")
+	require.Equal(t, missesBefore+1, d.sidecars)
+}
+
+// TestSidecarKey reads what it writes.
+func TestSidecarKey(t *testing.T) {
+	ref := model.ChunkRef{Tenant: "a-b", Fingerprint: 0xfedc, From: 1767225600000, Through: 1767225600001, Checksum: 0xa0}
+	got, ok := ParseSidecarKey(sidecarKey(ref))
+	require.True(t, ok)
+	require.Equal(t, ref, got)
+	for _, key := range []string{"", "logstore/sidecar/", "logstore/sidecar/a/b/c", "logstore/sidecar/a/fedc/1-2-3x", "a/fedc/1-2-3", "logstore/sidecar/a/0fedc/1-2-3", "logstore/sidecar/a/fedc/1-2-3/4"} {
+		_, ok := ParseSidecarKey(key)
+		require.False(t, ok, key)
+	}
+}
