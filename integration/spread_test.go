@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -144,4 +145,37 @@ func TestLateWriteThroughAnotherMember(t *testing.T) {
 	}
 	require.Greater(t, kept, 5.0, "results come from the cache")
 	require.NotEmpty(t, c.Redis.CLI(t, "keys", "lsr1:*"))
+}
+
+// TestPatternsOfAllMembers wants each member to know the patterns of all, and each line counted once although two members have it.
+func TestPatternsOfAllMembers(t *testing.T) {
+	c := NewCluster(t, 3, "-pattern-ingester.enabled=true")
+	const streams, lines = 24, 10
+	for s := range streams {
+		var entries []wire.PushEntry
+		for n := range lines {
+			entries = append(entries, wire.PushEntry{Timestamp: time.Now().UnixNano() + int64(n), Line: fmt.Appendf(nil, "user %d logged in from somewhere", n)})
+		}
+		require.NoError(t, pushProto(t.Context(), http.DefaultClient, c.Members[s%3].URL, []wire.PushStream{{
+			Labels: fmt.Sprintf(`{app="patterns", stream="%d"}`, s), Entries: entries,
+		}}))
+	}
+	for _, member := range c.Members {
+		var answer struct {
+			Data []struct {
+				Pattern string
+				Samples [][2]int64
+			}
+		}
+		total := int64(0)
+		require.Eventually(t, func() bool {
+			getJSON(t, member.URL, "/loki/api/v1/patterns", url.Values{"query": {`{app="patterns"}`}}, &answer)
+			total = 0
+			for _, s := range answer.Data[0].Samples {
+				total += s[1]
+			}
+			return total == streams*lines
+		}, 10*time.Second, 50*time.Millisecond, "%+v", answer.Data)
+		require.Len(t, answer.Data, 1)
+	}
 }

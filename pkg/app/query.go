@@ -62,21 +62,24 @@ func (a *App) newQuerier() error {
 // subqueryCall is the name of the call by which members run parts of each other's queries.
 const subqueryCall = "query.part"
 
+// upMembers returns the addresses of the other members that answer, as far as is known.
+func (a *App) upMembers() []string {
+	var up []string
+	for _, m := range a.ring.Readable(nil) {
+		if !m.Self && m.Healthy && a.peers.Standing(m.Addr) == rpc.Good {
+			up = append(up, m.Addr)
+		}
+	}
+	return up
+}
+
 // queryPeers are the members that may run parts of this one's queries.
 func (a *App) queryPeers() querier.Peers {
 	if !a.clustered() {
 		return querier.Peers{}
 	}
 	return querier.Peers{
-		List: func() []string {
-			var up []string
-			for _, m := range a.ring.Readable(nil) {
-				if !m.Self && m.Healthy && a.peers.Standing(m.Addr) == rpc.Good {
-					up = append(up, m.Addr)
-				}
-			}
-			return up
-		},
+		List: a.upMembers,
 		Call: func(ctx context.Context, member string, req []byte) ([]byte, error) {
 			return a.peers.Call(ctx, member, subqueryCall, req)
 		},
