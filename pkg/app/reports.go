@@ -3,7 +3,9 @@ package app
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"logstore/pkg/api"
@@ -64,5 +66,29 @@ func (a *App) storageReport(ctx context.Context) (*api.StorageReport, error) {
 			Name: t.Name, Day: t.Day.Format(time.DateOnly), Store: t.Store, Files: t.Files, Bytes: t.Bytes, Compacted: t.Compacted(), Tenants: t.Tenants,
 		})
 	}
+	if out.Facts, err = a.flushFacts(); err != nil {
+		return nil, err
+	}
 	return out, nil
+}
+
+// flushFacts says what is not in the bucket yet, out of this member's metrics.
+func (a *App) flushFacts() ([][2]string, error) {
+	families, err := a.registry.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the metrics: %w", err)
+	}
+	value := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			value[f.GetName()] += m.GetGauge().GetValue()
+		}
+	}
+	number := func(name string) string { return strconv.FormatFloat(value[name], 'f', 0, 64) }
+	return [][2]string{
+		{"Streams in memory", number("loki_ingester_memory_streams")},
+		{"Chunks in memory", number("loki_ingester_memory_chunks")},
+		{"of them closed, to be stored", number("loki_ingester_flush_queue_length")},
+		{"Index files to be uploaded", number("logstore_index_files_not_uploaded")},
+	}, nil
 }

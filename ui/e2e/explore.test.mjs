@@ -184,6 +184,63 @@ test('a column of a parsed field', async () => {
   await page.getByTitle('Remove this column').click();
 });
 
+test('JSON is shown indented, and the link of a line leads back to it', async () => {
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await open(q('{app="shop"} |= "line 300 of"'));
+  await page.locator('.row .mark').first().click();
+  assert.match(await page.locator('pre.json').textContent(), /^\{\n  "level": "error",\n/);
+  await page.getByRole('button', { name: 'Copy line' }).click();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /"msg":"line 300 of shop"/);
+  await page.getByRole('button', { name: 'Copy link' }).click();
+  await page.getByText('Link copied').waitFor();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  assert.ok(link.startsWith(store + '/ui/'), link);
+  await page.goto('about:blank');
+  await page.goto(link);
+  assert.match(await page.locator('.row.marked code').first().textContent(), /line 300 of shop/);
+});
+
+test('lines are downloaded as text, JSON and CSV', async () => {
+  await open(q('{app="mail"} | json'));
+  await page.getByText('100 lines in').waitFor();
+  await page.getByLabel('Add a column').selectOption('user');
+  const get = async (kind) => {
+    const wait = page.waitForEvent('download');
+    await page.getByLabel('Download').selectOption(kind);
+    const file = await (await wait).createReadStream();
+    let text = '';
+    for await (const piece of file) text += piece;
+    return text.trimEnd().split('\n');
+  };
+  const text = await get('txt');
+  assert.equal(text.length, 100);
+  assert.match(text[0], /^\d{4}-\d\d-\d\dT[\d:.]+Z \{"level":/);
+  const docs = (await get('jsonl')).map((l) => JSON.parse(l));
+  assert.equal(docs.length, 100);
+  assert.equal(docs[0].labels.app, 'mail');
+  assert.match(docs[0].timestamp, /^\d{19}$/);
+  const csv = await get('csv');
+  assert.equal(csv[0], 'time,user,line');
+  assert.equal(csv.length, 101);
+  await page.getByTitle('Remove this column').click();
+});
+
+test('by keyboard alone', async () => {
+  await open('explore');
+  await page.locator('.welcome').waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.insertText('{app="shop"}');
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.insertText('|= "line 7 of"');
+  await page.keyboard.press('Control+Enter');
+  await page.getByText('1 line in').waitFor();
+  await page.locator('.row .mark').first().focus();
+  await page.keyboard.press('Enter');
+  await page.locator('.details').waitFor();
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('.details').count(), 0);
+});
+
 test('pages of the process, wide and narrow', async () => {
   for (const width of [1440, 390]) {
     await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });

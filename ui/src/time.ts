@@ -57,7 +57,7 @@ export function ago(when: string | number, now = Date.now()): string {
   return s < 172800 ? `${Math.round(s / 3600)} h ago` : `${Math.round(s / 86400)} days ago`;
 }
 
-export const seconds = (s: number) => (s < 1 ? `${Math.round(s * 1e3)} ms` : s < 90 ? `${s.toFixed(s < 10 ? 2 : 1)} s` : `${Math.round(s / 60)} min`);
+export const seconds = (s: number) => (s < 1 ? `${Math.round(s * 1e3)} ms` : s < 90 ? `${Number(s.toFixed(s < 10 ? 2 : 1))} s` : `${Math.round(s / 60)} min`);
 
 export function bytes(n: number): string {
   const u = ['B', 'kB', 'MB', 'GB', 'TB'];

@@ -25,7 +25,8 @@ export function columns(series: Series[]): (number | null)[][] {
   })];
 }
 
-export function Chart({ series, onZoom }: { series: Series[]; onZoom: (start: number, end: number) => void }) {
+// start and end, in milliseconds, are what was asked for: the axis shows all of it, also where there is nothing.
+export function Chart({ series, start, end, onZoom }: { series: Series[]; start: number; end: number; onZoom: (start: number, end: number) => void }) {
   const host = useRef<HTMLDivElement>(null);
   const [only, setOnly] = useState<number | null>(null);
   const zoom = useRef(onZoom);
@@ -37,13 +38,14 @@ export function Chart({ series, onZoom }: { series: Series[]; onZoom: (start: nu
       width: host.current!.clientWidth, height: 300, legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false } },
       axes: axes(64, false),
+      scales: { x: { range: [start / 1e3, end / 1e3] } },
       series: [{}, ...shown.map((s, i) => ({ label: seriesName(s.metric), stroke: palette[i % palette.length], width: 1.5, show: only === null || only === i, points: { show: single } }))],
       hooks: { setSelect: [(u) => { if (u.select.width >= 4) zoom.current(Math.round(u.posToVal(u.select.left, 'x') * 1e3), Math.round(u.posToVal(u.select.left + u.select.width, 'x') * 1e3)); }] },
     }, columns(shown) as uPlot.AlignedData, host.current!);
     const resize = new ResizeObserver(() => host.current && plot.setSize({ width: host.current.clientWidth, height: 300 }));
     resize.observe(host.current!);
     return () => { resize.disconnect(); plot.destroy(); };
-  }, [shown, only]);
+  }, [shown, only, start, end]);
   return (
     <section class="chart" aria-label="Chart">
       <div ref={host} class="plot" />

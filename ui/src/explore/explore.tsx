@@ -147,12 +147,12 @@ export function Explore({ place }: { place: Place }) {
             {volume && <Histogram {...volume} onZoom={zoom} />}
             <nav class="tabs" aria-label="Views of the result">
               {tabs.map((t) => <button key={t} class={t === tab ? 'on' : ''} aria-current={t === tab} onClick={() => to({ tab: t === 'lines' ? '' : t }, true)}>{t === 'lines' && shown.answer.kind === 'series' ? 'chart' : t}</button>)}
-              <span class="hint summary">{shown.answer.kind === 'logs' ? `${count(entries.length)} lines` : `${count(shown.answer.series.length)} series`} in {seconds(shown.took / 1e3)}</span>
+              <span class="hint summary">{shown.answer.kind === 'logs' ? `${count(entries.length)} ${entries.length === 1 ? 'line' : 'lines'}` : `${count(shown.answer.series.length)} series`} in {seconds(shown.took / 1e3)}</span>
             </nav>
             {tab === 'lines' && shown.answer.kind === 'logs' && (entries.length
               ? <LogList entries={entries} settings={settings} change={change} actions={actions} marked={marked} newestFirst={direction === 'backward'} flip={() => to({ dir: direction === 'backward' ? 'forward' : '' })} />
               : <Nothing />)}
-            {tab === 'lines' && shown.answer.kind === 'series' && (shown.answer.series.length ? <div class="pad"><Chart series={shown.answer.series} onZoom={zoom} /><Table series={shown.answer.series} /></div> : <Nothing />)}
+            {tab === 'lines' && shown.answer.kind === 'series' && (shown.answer.series.length ? <div class="pad"><Chart series={shown.answer.series} start={shown.start} end={shown.end} onZoom={zoom} /><Table series={shown.answer.series} /></div> : <Nothing />)}
             {tab === 'fields' && <div class="pad"><FieldsPanel query={query} start={shown.start} end={shown.end} column={column} chart={(q) => to({ q, tab: '' })} /></div>}
             {tab === 'patterns' && <div class="pad"><PatternsPanel query={query} start={shown.start} end={shown.end} filter={(pattern, op) => run(addStage(query, `${op} ${quote(pattern)}`))} /></div>}
             {tab === 'stats' && <div class="pad"><StatsPanel stats={shown.answer.stats} query={query} start={shown.start} end={shown.end} took={shown.took} /></div>}

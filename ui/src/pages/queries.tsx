@@ -1,9 +1,12 @@
 import { json, LokiError, request } from '../api';
-import { ago, bytes, seconds } from '../time';
+import { local, seconds } from '../time';
 import { address } from '../url';
 import { Page, usePoll } from './poll';
 
-interface Running { id: string; tenant?: string; query: string; started?: string; duration?: number; source?: string; bytes?: number; member?: string; state?: string }
+interface Running { id: string; tenant: string; query: string; type: string; start: string; end: string; since: string; source?: string; queued: boolean }
+
+// span says which time a query asks for.
+const span = (q: Running) => (q.start === q.end ? `at ${local(Date.parse(q.end))}` : `${local(Date.parse(q.start))} to ${local(Date.parse(q.end))}`);
 
 // QueriesPage lists what runs at this moment, with a way to stop it.
 export function QueriesPage() {
@@ -21,12 +24,13 @@ export function QueriesPage() {
       {data?.length === 0 && <p class="empty">No query runs at this moment.</p>}
       {!!data?.length && (
         <div class="scroll"><table>
-          <thead><tr><th>Query</th><th>Tenant</th><th>Source</th><th>Started</th><th class="num">Runs for</th><th class="num">Read</th><th /></tr></thead>
+          <thead><tr><th /><th>Query</th><th>Tenant</th><th>Source</th><th class="num">Runs for</th><th>Asks for</th></tr></thead>
           <tbody>
             {data.map((q) => (
               <tr key={q.id}>
-                <td><a href={address('explore', { q: q.query })}><code>{q.query}</code></a></td><td>{q.tenant}</td><td>{q.source}</td><td>{q.started && ago(q.started)}</td>
-                <td class="num">{seconds(q.duration ?? 0)}</td><td class="num">{q.bytes === undefined ? '' : bytes(q.bytes)}</td><td><button onClick={() => stop(q.id)}>Stop</button></td>
+                <td><button onClick={() => stop(q.id)}>Stop</button></td>
+                <td><a href={address('explore', { q: q.query })}><code>{q.query}</code></a></td><td>{q.tenant}</td><td>{q.source}</td>
+                <td class="num">{seconds(Math.max(0, (Date.now() - Date.parse(q.since)) / 1e3))}{q.queued && ', waits'}</td><td class="span">{span(q)}</td>
               </tr>
             ))}
           </tbody>

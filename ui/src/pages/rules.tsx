@@ -8,6 +8,9 @@ interface Alert { labels: Record<string, string>; annotations: Record<string, st
 interface Rule { name: string; query: string; state?: string; health: string; lastError?: string; type: string; labels?: Record<string, string>; alerts?: Alert[]; evaluationTime?: number; lastEvaluation?: string; duration?: number }
 interface Group { name: string; file: string; interval: number; rules: Rule[]; evaluationTime?: number; lastEvaluation?: string }
 
+// number writes a value, which comes as 5e+01, as people do.
+const number = (v: string) => (Number.isFinite(Number(v)) ? String(Number(v)) : v);
+
 export function RulesPage() {
   const [only, setOnly] = useState('');
   const { data, error } = usePoll(async (s) => {
@@ -21,7 +24,7 @@ export function RulesPage() {
   const shows = (r: Rule) => !only || r.state === only || (only === 'err' && r.health === 'err');
   return (
     <Page title="Rules and alerts" error={error}>
-      <div class="bar">
+      <div class="bar filters">
         {['', 'firing', 'pending', 'inactive', 'err'].map((s) => <button key={s} class={only === s ? 'on' : ''} onClick={() => setOnly(s)}>{s === '' ? 'all' : s === 'err' ? 'failing' : s}</button>)}
       </div>
       {data?.length === 0 && <p class="empty">No rule groups. Put files in the ruler's storage, or send groups to /loki/api/v1/rules/&lt;namespace&gt;.</p>}
@@ -35,7 +38,7 @@ export function RulesPage() {
                 <td><strong>{r.name}</strong><br /><a href={address('explore', { q: r.query })}><code>{r.query}</code></a>
                   {r.lastError && <p class="bad">{r.lastError}</p>}
                   {r.alerts?.map((a, k) => (
-                    <p key={k} class="alert"><span class={`state ${a.state}`}>{a.state}</span> {Object.entries(a.labels).map(([n, v]) => `${n}=${v}`).join(' ')} = {a.value}, since {ago(a.activeAt)}
+                    <p key={k} class="alert"><span class={`state ${a.state}`}>{a.state}</span> {Object.entries(a.labels).map(([n, v]) => `${n}=${v}`).join(' ')} = {number(a.value)}, since {ago(a.activeAt)}
                       {Object.entries(a.annotations).map(([n, v]) => <span class="hint" key={n}> {n}: {v}</span>)}</p>
                   ))}
                 </td>

@@ -27,7 +27,7 @@ export function TenantsPage() {
               ))}
             </tbody>
           </table></div>
-          <button aria-expanded={open === t.tenant} onClick={() => setOpen(open === t.tenant ? '' : t.tenant)}>{open === t.tenant ? 'Hide' : 'All'} limits</button>
+          <button class="more" aria-expanded={open === t.tenant} onClick={() => setOpen(open === t.tenant ? '' : t.tenant)}>{open === t.tenant ? 'Hide' : 'All'} limits</button>
           {open === t.tenant && <table><tbody>{Object.entries(t.limits).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => <tr key={k}><th>{k}</th><td><code>{typeof v === 'string' ? v : JSON.stringify(v)}</code></td></tr>)}</tbody></table>}
         </section>
       ))}
