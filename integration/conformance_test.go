@@ -33,14 +33,14 @@ var refused = map[string]string{
 }
 
 // startConformance runs a store on the reference's configuration, its paths and ports aside, with the dataset loaded.
-func startConformance(t *testing.T) *Process {
+func startConformance(t *testing.T, args ...string) *Process {
 	t.Helper()
 	dir := t.TempDir()
 	text, err := os.ReadFile("testdata/conformance/loki.yaml")
 	require.NoError(t, err)
 	file := filepath.Join(dir, "loki.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "/tmp/conform", dir)), 0o600))
-	p := NewProcess(t, dir, "-config.file="+file)
+	p := NewProcess(t, dir, append([]string{"-config.file=" + file}, args...)...)
 	p.Start()
 	lines, err := conformance.Load(http.DefaultClient, p.URL, "testdata/conformance/dataset")
 	require.NoError(t, err)
@@ -66,6 +66,26 @@ func TestConformanceFromBucket(t *testing.T) {
 	cases, err := conformance.ReadDir("testdata/conformance/cases", "logql-*.jsonl")
 	require.NoError(t, err)
 	report(t, cases, runCases(p.URL, cases))
+}
+
+// TestConformanceDescribed replays recorded queries on chunks all of which have sidecars, and on the same bucket without them.
+func TestConformanceDescribed(t *testing.T) {
+	p := startConformance(t, "-logstore.sidecar.min-chunk-size=1", "-ingester.chunks-block-size=16KB")
+	require.NoError(t, p.Stop(), p.Log())
+	cases, err := conformance.ReadDir("testdata/conformance/cases", "logql-*.jsonl")
+	require.NoError(t, err)
+	if !soak() {
+		cases = some(cases)
+	}
+	p.Start()
+	report(t, cases, runCases(p.URL, cases))
+	require.Greater(t, p.Metric("logstore_store_sidecars_read_total", `result="read"`), 10.0)
+	require.Zero(t, p.Metric("logstore_store_sidecars_read_total", `result="failed"`))
+	require.NoError(t, p.Stop(), p.Log())
+	p.args = append(p.args, "-logstore.sidecar.enabled=false")
+	p.Start()
+	report(t, cases, runCases(p.URL, cases))
+	require.Zero(t, p.Metric("logstore_store_sidecars_read_total"))
 }
 
 // runCases runs cases side by side; a serial case waits for all before it.

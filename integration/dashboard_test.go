@@ -103,7 +103,7 @@ func refresh(t *testing.T, p *Process, now time.Time) float64 {
 func TestDashboardRefresh(t *testing.T) {
 	p := NewProcess(t, t.TempDir(), freely...)
 	p.Start()
-	pushHours(t, p, 6, 10)
+	pushHours(t, p, 6, int(pickFactor(10, 60)))
 	now := time.Now()
 	first := refresh(t, p, now)
 	var later []float64
@@ -111,7 +111,7 @@ func TestDashboardRefresh(t *testing.T) {
 		later = append(later, refresh(t, p, now.Add(time.Duration(i+1)*10*time.Second)))
 	}
 	t.Logf("first round %.2f s of processor time, refreshes %.2f s", first, later)
-	require.Less(t, later[1], first/4, "a refresh must cost far less than the first round")
+	require.Less(t, (later[0]+later[1]+later[2])/3, first/pickFactor(4, 10), "a refresh must cost far less than the first round")
 }
 
 // TestManyQueriesInLittleMemory asks fifty mixed queries at the same time of a process that has 512 MiB.
@@ -119,7 +119,10 @@ func TestManyQueriesInLittleMemory(t *testing.T) {
 	p := NewProcess(t, t.TempDir(), append([]string{"-querier.query-timeout=5m"}, freely...)...)
 	p.Env = append(p.Env, "GOMEMLIMIT=512MiB")
 	p.Start()
-	pushHours(t, p, 6, 10)
+	pushHours(t, p, 6, int(pickFactor(10, 100)))
+	if soak() { // the queries read what is stored
+		waitFlushed(t, p, 2*time.Minute)
+	}
 	end := time.Now()
 	mixed := append([]string{`{job="shop"}`, `{job="shop"} |= "trace=a"`, `{app="app-1"} | logfmt | status = 450`, `{job="shop"} |= "nowhere"`}, panels...)
 	var wg sync.WaitGroup
