@@ -226,7 +226,7 @@ func (i *Ingester) logPart(p *piece, seqs *seqSet, from, to int) (uint64, error)
 	record := appendPart(make([]byte, 0, len(object)+512), definition{id: p.id, tenant: s.tenant.name, labels: s.labels}, seqs)
 	at, err := i.parts.Append(append(record, object...), wal.AnySegment)
 	if err != nil {
-		i.metrics.logFailed(err)
+		i.logFailed(err)
 	}
 	return at.Segment, err
 }

@@ -352,7 +352,7 @@ func (i *Ingester) mark(batch []*piece) {
 	}
 	at, err := i.marks.Append(record, wal.AnySegment)
 	if err != nil {
-		i.metrics.logFailed(err)
+		i.logFailed(err)
 		i.log.Warn("cannot log which chunks were flushed", "chunks", len(batch), "err", err)
 		return
 	}

@@ -116,6 +116,8 @@ type Ingester struct {
 	state atomic.Int32
 	// keep tells that the stop is to flush nothing.
 	keep atomic.Bool
+	// logSaid is when the log was last said to take nothing, in nanoseconds, 0 if it takes records; logFailedAt when it last did not.
+	logSaid, logFailedAt atomic.Int64
 	// memory is what the builders hold, heads the part of it that is not compressed.
 	memory, heads atomic.Int64
 	// kick wakes the goroutine that relieves memory and the one that keeps the log short.

@@ -156,12 +156,29 @@ func (i *Ingester) logBytes() int64 {
 	return i.data.Size() + i.parts.Size() + i.marks.Size()
 }
 
-func (m *metrics) logFailed(err error) {
+// sayLogFails is the time between two messages that the log takes nothing.
+const sayLogFails = 30 * time.Second
+
+// logFailed counts a write to the log that failed, and says so from time to time.
+func (i *Ingester) logFailed(err error) {
 	if errors.Is(err, wal.ErrNoSpace) {
-		m.diskFull.Inc()
-		return
+		i.metrics.diskFull.Inc()
+	} else {
+		i.metrics.logFailures.Inc()
 	}
-	m.logFailures.Inc()
+	now, said := time.Now().UnixNano(), i.logSaid.Load()
+	i.logFailedAt.Store(now)
+	if (said == 0 || now-said > int64(sayLogFails)) && i.logSaid.CompareAndSwap(said, now) {
+		i.log.Error("the write-ahead log cannot be written: pushes are refused here, and other members take them if there are any", "err", err)
+	}
+}
+
+// logWorks takes note that a push was logged, and says so if for a while none was not.
+func (i *Ingester) logWorks() {
+	said := i.logSaid.Load()
+	if said != 0 && time.Now().UnixNano()-i.logFailedAt.Load() > int64(5*time.Second) && i.logSaid.CompareAndSwap(said, 0) {
+		i.log.Info("the write-ahead log can be written again")
+	}
 }
 
 func (m *metrics) appended(entries, bytes int) {

@@ -208,11 +208,12 @@ func (i *Ingester) logPush(ps *pushState) (uint64, error) {
 		ps.enc.buf = binary.LittleEndian.AppendUint32(ps.enc.buf, uint32(len(ps.enc.buf)-body))
 		at, err := i.data.Append(ps.enc.buf, seg)
 		if err == nil {
+			i.logWorks()
 			break
 		}
 		i.pins.release(seg)
 		if !errors.Is(err, wal.ErrRotated) {
-			i.metrics.logFailed(err)
+			i.logFailed(err)
 			return 0, fmt.Errorf("%w: %w", ErrLog, err)
 		}
 		seg = at.Segment

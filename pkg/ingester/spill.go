@@ -101,7 +101,7 @@ func (i *Ingester) writePage(w *spill) (*page, uint64, error) {
 			pg.offset, pg.skip = at.Offset, head-wal.HeaderSize
 			return pg, at.Segment, nil
 		}
-		i.metrics.logFailed(err)
+		i.logFailed(err)
 		pg.memory = slices.Clone(record[head:])
 		return pg, 0, err
 	}
