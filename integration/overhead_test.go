@@ -49,8 +49,8 @@ func bodies(clients, lines int, s shape) [][][]byte {
 	return out
 }
 
-// pushAll sends each client's bodies one after the other, to the members in turn.
-func (c *Cluster) pushAll(bodies [][][]byte) {
+// pushAll sends each client's bodies one after the other with pauses, to the members in turn.
+func (c *Cluster) pushAll(bodies [][][]byte, pause time.Duration) {
 	c.t.Helper()
 	urls := c.URLs()
 	var wg sync.WaitGroup
@@ -71,6 +71,7 @@ func (c *Cluster) pushAll(bodies [][][]byte) {
 					failed.Store(&text)
 					return
 				}
+				time.Sleep(pause)
 			}
 		})
 	}
@@ -122,7 +123,7 @@ func TestReplicationOverhead(t *testing.T) {
 			var used [2]float64
 			for k, c := range []*Cluster{one, three} {
 				before := c.CPU()
-				c.pushAll(load)
+				c.pushAll(load, 0)
 				used[k] = float64((c.CPU() - before).Nanoseconds()) / lines
 			}
 			if round == 0 {

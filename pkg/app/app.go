@@ -135,6 +135,9 @@ func (a *App) newIngester() error {
 	if a.cfg.Logstore.Sidecar.Enabled {
 		deps.Sidecars = a.store
 	}
+	if a.clustered() {
+		deps.Second = a.holdsSecond
+	}
 	a.ingester, err = ingester.New(cfg, deps)
 	if err == nil {
 		a.serveMembers()

@@ -182,3 +182,9 @@ func (a *App) members() []api.RingMember {
 	}
 	return out
 }
+
+// holdsSecond tells that this member holds a stream, and is not the first that does.
+func (a *App) holdsSecond(tenant string, hash uint64) bool {
+	held := a.ring.Replicas(make([]ring.Member, 0, 4), ring.Token(tenant, hash))
+	return len(held) > 1 && !held[0].Self
+}

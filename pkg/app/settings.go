@@ -81,6 +81,7 @@ func ingesterConfig(cfg *config.Config) (ingester.Config, error) {
 	}
 	c.BlockSize, c.TargetSize = in.ChunkBlockSize, in.ChunkTargetSize
 	c.MaxChunkAge, c.ChunkIdle, c.ChunkRetain = in.MaxChunkAge, in.ChunkIdlePeriod, in.ChunkRetainPeriod
+	c.SyncPeriod, c.SyncMinUtilization = in.SyncPeriod, in.SyncMinUtilization
 	c.FlushCheck, c.ConcurrentFlushes, c.FlushTimeout = in.FlushCheckPeriod, in.ConcurrentFlushes, in.FlushOpTimeout
 	c.MinBackoff, c.MaxBackoff = in.FlushOpBackoff.MinPeriod, in.FlushOpBackoff.MaxPeriod
 	c.CheckpointPeriod = in.WAL.CheckpointDuration

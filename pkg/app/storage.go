@@ -44,7 +44,7 @@ func (a *App) newStorage() error {
 	}
 	storeDeps := store.Deps{
 		Periods: a.periods, Stores: chunks, Indexes: indexes, Registerer: a.registry,
-		SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan, Sidecars: sidecarConfig(a.cfg),
+		SkipWriteBackOlderThan: a.cfg.ChunkStore.SkipWritebackOlderThan, Sidecars: sidecarConfig(a.cfg), Replicated: a.clustered() && a.replicationFactor() > 1,
 	}
 	if _, none := a.caches.chunks.(cache.Nothing); !none {
 		storeDeps.Cache = objectCache{a.caches.chunks}

@@ -130,6 +130,16 @@ func (b *Builder) Memory() int {
 // Blocks is the number of closed blocks.
 func (b *Builder) Blocks() int { return len(b.blocks) }
 
+// Sealed returns what the blocks before the n-th have stored and what they are uncompressed, of those that are compressed.
+func (b *Builder) Sealed(n int) (stored, plain int) {
+	for i := range b.blocks[:min(max(n, 0), len(b.blocks))] {
+		if k := &b.blocks[i]; !k.raw {
+			stored, plain = stored+len(k.data), plain+k.Size
+		}
+	}
+	return stored, plain
+}
+
 // Bounds returns the span of the entries in nanoseconds, both ends inclusive. ok is false if there is none.
 func (b *Builder) Bounds() (first, last int64, ok bool) {
 	return min(b.min, b.head.min), max(b.max, b.head.max), b.Entries() > 0

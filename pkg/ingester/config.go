@@ -20,6 +20,11 @@ type Config struct {
 	// MaxChunkAge (max_chunk_age) is the greatest span of a chunk, in the time of its entries and on the clock. Half of it
 	// is how far behind its stream's newest entry an entry may be.
 	MaxChunkAge time.Duration
+	// SyncPeriod (sync_period) is the time after which all members end the chunk of a stream at the same entry, in the time of the
+	// entries; 0: never. A chunk that has less than SyncMinUtilization (sync_min_utilization) of the target size, in uncompressed
+	// bytes, goes on.
+	SyncPeriod         time.Duration
+	SyncMinUtilization float64
 	// ChunkIdle (chunk_idle_period) is when a chunk that gets no entries is flushed.
 	ChunkIdle time.Duration
 	// ChunkRetain (chunk_retain_period) is how long a chunk stays in memory after it was stored and indexed.
@@ -61,10 +66,11 @@ type Config struct {
 
 // DefaultConfig has Loki's defaults where Loki has the setting, but zstd for gzip and a flush on shutdown.
 var DefaultConfig = Config{
-	BlockSize:         256 << 10,
-	TargetSize:        1572864,
-	Encoding:          compress.Zstd,
-	MaxChunkAge:       2 * time.Hour,
+	BlockSize:   256 << 10,
+	TargetSize:  1572864,
+	Encoding:    compress.Zstd,
+	MaxChunkAge: 2 * time.Hour,
+	SyncPeriod:  time.Hour, SyncMinUtilization: 0.1,
 	ChunkIdle:         30 * time.Minute,
 	FlushCheck:        30 * time.Second,
 	ConcurrentFlushes: 32,
@@ -96,7 +102,7 @@ func (c Config) Validate() error {
 	if c.MaxBackoff < c.MinBackoff {
 		errs = append(errs, errors.New("flush_op_backoff.max_period must not be less than min_period"))
 	}
-	if c.TargetSize < 0 || c.ChunkRetain < 0 || c.MemoryLimit < 0 || c.HeadLimit < 0 || c.SealWorkers < 0 || c.ShutdownTimeout < 0 {
+	if c.TargetSize < 0 || c.ChunkRetain < 0 || c.MemoryLimit < 0 || c.HeadLimit < 0 || c.SealWorkers < 0 || c.ShutdownTimeout < 0 || c.SyncPeriod < 0 || c.SyncMinUtilization < 0 {
 		errs = append(errs, errors.New("sizes and durations must not be negative"))
 	}
 	if !c.Encoding.Valid() {

@@ -19,6 +19,9 @@
 // appended to the streams. Until it is appended its log segment is pinned. Pushes of one stream that run at the same
 // time may be appended in another order than they were logged; order numbers, not positions, say what is where.
 //
+// Where blocks and chunks end (cut.go) follows from the entries alone, so that the members that hold a stream write the same objects;
+// the one that is not the first of them stores a chunk a little later, and finds it written.
+//
 // Caveats. Entries that are already in the log are not checked against limits again by a replay. A chunk whose object or index
 // rows could not be stored is tried again for ever and stays readable; what bounds memory then is the hard limit, beyond
 // which pushes are refused. A chunk that was stored and whose mark was lost by a crash comes back by the replay and is

@@ -29,6 +29,7 @@ const (
 	reasonFull   flushReason = "full"
 	reasonIdle   flushReason = "idle"
 	reasonAge    flushReason = "max_age"
+	reasonSynced flushReason = "synced"
 	reasonForced flushReason = "forced"
 	reasonMemory flushReason = "memory"
 	reasonWAL    flushReason = "wal"
@@ -123,6 +124,10 @@ func (q *flushQueue) finished(n int) {
 // enqueueLocked hands a piece without blocks in compression to the flushers.
 func (i *Ingester) enqueueLocked(p *piece) {
 	p.state = pieceQueued
+	if i.waitsForFirst(p) {
+		i.flushes.later(p, time.Now().Add(secondPause))
+		return
+	}
 	i.flushes.put(p)
 }
 

@@ -53,6 +53,8 @@ type Deps struct {
 	Changes *changes.Log
 	// HandOver takes what could not be flushed before the stop; nil: it stays in the log.
 	HandOver HandOver
+	// Second tells that another member holds the stream of a tenant and hash as well, and stores its chunks first; nil: none does.
+	Second func(tenant string, hash uint64) bool
 	// FS is where the logs are; nil: the file system.
 	FS       wal.FS
 	Registry prometheus.Registerer
@@ -98,6 +100,7 @@ type Ingester struct {
 	local    func(int) int
 	changes  *changes.Log
 	handOver HandOver
+	second   func(tenant string, hash uint64) bool
 	log      *slog.Logger
 	metrics  *metrics
 
@@ -145,7 +148,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 	}
 	i := &Ingester{
 		cfg: cfg.withDefaults(), store: deps.Store, asides: deps.Sidecars, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams,
-		changes: deps.Changes, handOver: deps.HandOver,
+		changes: deps.Changes, handOver: deps.HandOver, second: deps.Second,
 		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
 		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
 	}

@@ -296,6 +296,16 @@ func (i *Ingester) appendRunLocked(s *stream, id uint64, r run, data []byte, seg
 		i.closeLocked(s, reasonForced)
 		p = nil
 	}
+	if p != nil {
+		reason, ends := i.endsBefore(p, r.oldest, r.newest)
+		if !ends && i.cutsBeforeLocked(p, r.newest) {
+			reason, ends = reasonFull, i.endBlockLocked(p, r.newest)
+		}
+		if ends {
+			i.closeLocked(s, reason)
+			p = nil
+		}
+	}
 	if p == nil {
 		p = i.newPieceLocked(s, id, r.oldest, now)
 	}
@@ -338,25 +348,20 @@ func (i *Ingester) beforeRunLocked(p *piece, kind byte) {
 	}
 }
 
-// busyBlock is how fast a stream must fill its blocks, in nanoseconds, to get room for a whole one at once: the others' blocks grow bit
-// by bit, for there may be very many of them.
-const busyBlock = int64(5 * time.Second)
-
 // appendedLocked does what follows from more entries in a piece: it is cut or closed when it is large enough.
 func (i *Ingester) appendedLocked(p *piece, now int64) {
 	s := p.stream
 	p.appended = now
 	s.newest = max(s.newest, p.last)
-	cut := p.b != nil && p.b.HeadSize() >= i.cfg.BlockSize
-	if cut {
-		size := p.b.HeadSize()
-		i.cutLocked(p)
-		if now-p.opened < int64(p.b.Blocks())*busyBlock && p.b.HeadSize() == 0 {
-			p.b.Reserve(size)
+	switch {
+	case p.b == nil:
+		if p.size >= 4*i.cfg.TargetSize {
+			i.closeLocked(s, reasonFull)
 		}
-	}
-	if (cut || p.b == nil) && i.fullLocked(p) {
-		i.closeLocked(s, reasonFull)
+	case p.b.HeadSize() >= i.cfg.BlockSize:
+		if i.endBlockLocked(p, p.last) {
+			i.closeLocked(s, reasonFull)
+		}
 	}
 	i.accountLocked(p)
 }
@@ -369,7 +374,7 @@ func (i *Ingester) newPieceLocked(s *stream, id uint64, ts, now int64) *piece {
 	}
 	i.metrics.chunksCreated.Inc()
 	i.metrics.chunks.Add(1)
-	s.open = &piece{stream: s, version: version, id: id, opened: now, appended: now, first: math.MaxInt64, last: math.MinInt64}
+	s.open = &piece{stream: s, version: version, id: id, opened: now, appended: now, first: math.MaxInt64, last: math.MinInt64, edge: ts}
 	return s.open
 }
 

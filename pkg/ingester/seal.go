@@ -122,15 +122,11 @@ func (i *Ingester) seal(j sealJob) {
 		i.log.Error("cannot compress a block", "stream", s.labels.String(), "err", err)
 	} else {
 		j.p.b.Replace(j.index, sealed)
-		j.p.sealed += sealed.Bytes()
 		j.p.setAsideLocked(j.index, aside)
 		i.metrics.blockRatio(j.raw.Bytes(), sealed.Bytes())
 	}
 	i.accountLocked(j.p)
-	switch {
-	case j.p.state == pieceOpen && i.fullLocked(j.p):
-		i.closeLocked(s, reasonFull)
-	case j.p.state == pieceClosed && j.p.sealing == 0:
+	if j.p.state == pieceClosed && j.p.sealing == 0 {
 		i.enqueueLocked(j.p)
 	}
 }
@@ -147,20 +143,6 @@ func (i *Ingester) cutLocked(p *piece) {
 	p.sealing++
 	p.rawBytes += raw.Bytes()
 	i.seals.put(sealJob{p: p, index: index, raw: raw})
-}
-
-// fullLocked reports whether the piece has reached its size. What is not compressed yet counts as it will be, for a backlog
-// of the compression must not make small chunks.
-func (i *Ingester) fullLocked(p *piece) bool {
-	if p.b == nil {
-		return p.size >= 4*i.cfg.TargetSize
-	}
-	plain := p.rawBytes + p.b.HeadSize()
-	if p.sealed == 0 {
-		return plain >= 8*i.cfg.TargetSize
-	}
-	ratio := float64(p.sealed) / float64(max(p.b.Size()-plain, 1))
-	return p.sealed+int(ratio*float64(plain)) >= i.cfg.TargetSize
 }
 
 // closeLocked lets the open piece of a stream take no more entries.

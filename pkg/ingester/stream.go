@@ -62,6 +62,8 @@ type piece struct {
 	// first and last bound the entries in nanoseconds, both inclusive; size is the encoded size of all runs.
 	first, last int64
 	size        int
+	// edge is the newest timestamp when the last block was closed; at first that of the first entry.
+	edge int64
 	// id is the stream's number, but for entries that a replay found under an older number of the same labels.
 	id uint64
 	// seqs are the order numbers that it holds, fresh those that are in no part.
@@ -76,9 +78,8 @@ type piece struct {
 	parts    uint64
 	parted   int
 	replayed bool
-	// sealing is the number of blocks that are with the workers, rawBytes their size. sealed is the compressed size of
-	// the others.
-	sealing, rawBytes, sealed int
+	// sealing is the number of blocks that are with the workers, rawBytes their size.
+	sealing, rawBytes int
 	// asides describe the builder's closed blocks, by their numbers, as far as they are sealed; asideBytes is their size.
 	asides     []sidecar.Block
 	asideBytes int

@@ -59,6 +59,7 @@ func (i *Ingester) sweepStream(s *stream, now int64) (empty bool) {
 		age := int64(i.cfg.MaxChunkAge)
 		switch {
 		case p.last-p.first > age || now-p.opened > age:
+			// The next entry would end it as well, see endsBefore; here ends what gets few.
 			i.closeLocked(s, reasonAge)
 		case now-p.appended > int64(i.cfg.ChunkIdle):
 			i.closeLocked(s, reasonIdle)

@@ -56,14 +56,16 @@ func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte
 var writtenMark = []byte{1}
 
 // alreadyWritten reports whether another replica has written the object. The cache only says where to look: it may
-// remember what has been deleted since. Index rows are written in any case, for those of the other replica may still be on its disk
+// remember what has been deleted since. Without one the bucket is asked each time, which costs less than to write. Index rows are written in any case, for those of the other replica may still be on its disk
 // alone.
 func (s *Store) alreadyWritten(ctx context.Context, o ObjectStore, c schema.ChunkName, size int) bool {
-	if s.written == nil {
+	if !s.replicated && s.written == nil {
 		return false
 	}
-	if _, ok := s.written.Get(ctx, c.Key()); !ok {
-		return false
+	if s.written != nil {
+		if _, ok := s.written.Get(ctx, c.Key()); !ok {
+			return false
+		}
 	}
 	info, err := o.Bucket.Stat(ctx, o.ChunkKey(c))
 	return err == nil && info.Size == int64(size)

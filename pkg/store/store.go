@@ -90,8 +90,10 @@ type Deps struct {
 	Cache Cache
 	// SkipWriteBackOlderThan keeps chunks that are older out of the cache when queries fetch them; zero keeps none out.
 	SkipWriteBackOlderThan time.Duration
-	// Written remembers which objects were written by whatever replica, so that an identical one is not written again; it may be nil.
-	Written Cache
+	// Replicated tells that other members may have written an object, so that it is looked for before it is written. Written remembers
+	// which were, by whatever replica, lest the bucket be asked for each; it may be nil.
+	Replicated bool
+	Written    Cache
 	// Sidecars says how chunks are described.
 	Sidecars   SidecarConfig
 	Registerer prometheus.Registerer
@@ -99,14 +101,16 @@ type Deps struct {
 
 // Store finds, fetches and stores chunks. It is safe for concurrent use.
 type Store struct {
-	periods  schema.Periods
-	stores   []ObjectStore
-	indexes  map[string]Index
-	cache    Cache
-	skipOld  time.Duration
-	written  Cache
-	sidecars *sidecars
-	metrics  *metrics
+	periods schema.Periods
+	stores  []ObjectStore
+	indexes map[string]Index
+	cache   Cache
+	skipOld time.Duration
+	// replicated tells that objects are looked for before they are written.
+	replicated bool
+	written    Cache
+	sidecars   *sidecars
+	metrics    *metrics
 }
 
 var _ logql.Source = (*Store)(nil)
@@ -120,7 +124,7 @@ func New(deps Deps) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, skipOld: deps.SkipWriteBackOlderThan, written: deps.Written,
+		periods: deps.Periods, indexes: deps.Indexes, cache: deps.Cache, skipOld: deps.SkipWriteBackOlderThan, replicated: deps.Replicated, written: deps.Written,
 		sidecars: newSidecars(deps.Sidecars), metrics: newMetrics(deps.Registerer),
 	}
 	for i, p := range deps.Periods {

@@ -339,3 +339,17 @@ func TestWrittenTwice(t *testing.T) {
 	require.NoError(t, r.store.PutObject(ctx, c.ref, c.object))
 	require.Equal(t, 2, bucket.puts, "what the cache remembers was deleted since")
 }
+
+// TestWrittenByReplica finds in the bucket what another replica wrote, where no cache remembers it.
+func TestWrittenByReplica(t *testing.T) {
+	for replicated, puts := range map[bool]int{false: 2, true: 1} {
+		r := newRig(t, ObjectStore{}, schema.Periods{schema.DefaultPeriod})
+		bucket := &countingBucket{Bucket: r.bucket}
+		r.store.stores[0].Bucket, r.store.replicated = bucket, replicated
+		c := makeChunk(t, "acme", labels.FromStrings("app", "a"), midnight)
+		for range 2 {
+			require.NoError(t, r.store.PutObject(t.Context(), c.ref, c.object))
+		}
+		require.Equal(t, puts, bucket.puts)
+	}
+}
