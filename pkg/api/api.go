@@ -20,6 +20,7 @@ import (
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/ring"
+	"logstore/pkg/trace"
 	"logstore/pkg/wire"
 )
 
@@ -107,6 +108,8 @@ type Deps struct {
 	Shutdown  ShutdownMarker
 	// Auth says who asks; nil believes X-Scope-OrgID.
 	Auth Auth
+	// Tracer begins the spans of requests; nil begins none.
+	Tracer *trace.Tracer
 	// ShutdownIngester leaves the ring and takes no more pushes; it flushes, deletes the ring's tokens and ends the process, as asked.
 	ShutdownIngester func(ctx context.Context, flush, deleteTokens, terminate bool) error
 	LogLevel         *slog.LevelVar

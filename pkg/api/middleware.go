@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"logstore/pkg/querier"
+	"logstore/pkg/trace"
 )
 
 type metrics struct {
@@ -71,6 +72,7 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (a *API) observe(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w}
+	r, span := a.startSpan(r)
 	a.metrics.inflight.Inc()
 	defer func() {
 		a.metrics.inflight.Dec()
@@ -85,8 +87,43 @@ func (a *API) observe(w http.ResponseWriter, r *http.Request, h http.Handler) {
 			}
 		}
 		a.logRequest(rec, r, time.Since(start))
+		endSpan(span, rec, r)
 	}()
 	h.ServeHTTP(rec, r)
+}
+
+// startSpan begins the span of a request, but of those that come again and again and ask for nothing.
+func (a *API) startSpan(r *http.Request) (*http.Request, *trace.Span) {
+	if a.deps.Tracer == nil || r.URL.Path == "/ready" || r.URL.Path == "/metrics" {
+		return r, nil
+	}
+	ctx, span := a.deps.Tracer.Request(r.Context(), r.Method, r.Header.Get("Traceparent"), r.Header.Get("Tracestate"))
+	return r.WithContext(ctx), span
+}
+
+// endSpan says in the words of OpenTelemetry what the request was.
+func endSpan(span *trace.Span, rec *recorder, r *http.Request) {
+	if span == nil {
+		return
+	}
+	if _, route, _ := strings.Cut(r.Pattern, " "); route != "" {
+		span.Name(r.Method + " " + route)
+		span.Text("http.route", route)
+	}
+	span.Text("http.request.method", r.Method)
+	span.Text("url.path", r.URL.Path)
+	span.Int("http.response.status_code", int64(rec.status))
+	span.Int("http.response.body.size", rec.bytes)
+	if r.ContentLength > 0 {
+		span.Int("http.request.body.size", r.ContentLength)
+	}
+	if rec.tenant != "" {
+		span.Text("logstore.tenant", rec.tenant)
+	}
+	if rec.status >= http.StatusInternalServerError {
+		span.Fail(http.StatusText(rec.status))
+	}
+	span.End(nil)
 }
 
 func (a *API) logRequest(rec *recorder, r *http.Request, took time.Duration) {
@@ -111,6 +148,9 @@ func (a *API) logRequest(rec *recorder, r *http.Request, took time.Duration) {
 	}
 	if rec.user != "" {
 		attrs = append(attrs, slog.String("user", rec.user))
+	}
+	if id := trace.ID(r.Context()); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	if tags := r.Header.Get("X-Query-Tags"); tags != "" {
 		attrs = append(attrs, slog.String("query_tags", tags))

@@ -36,6 +36,7 @@ import (
 	"logstore/pkg/schema"
 	"logstore/pkg/shipper"
 	"logstore/pkg/store"
+	"logstore/pkg/trace"
 )
 
 // App is one logstore process.
@@ -46,6 +47,7 @@ type App struct {
 	level    *slog.LevelVar
 	registry *prometheus.Registry
 	certs    *certs.Metrics
+	tracer   *trace.Tracer
 
 	limits      *limits.Overrides
 	runtime     *config.Runtime
@@ -94,6 +96,7 @@ func New(setup *config.Setup, build api.BuildInfo, log io.Writer) (*App, error) 
 		{"storage", a.newStorage},
 		{"deletes", a.newDeletes},
 		{"ring", a.newRing},
+		{"tracing", a.newTracer},
 		{"rpc", a.newRPC},
 		{"ingester", a.newIngester},
 		{"distributor", a.newDistributor},
@@ -190,7 +193,7 @@ func (a *App) newAPI() error {
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
 		WriteConfig: a.cfg.WriteYAML, WriteValues: config.WriteValues, Ring: a.members, Forget: a.ring.Forget, Gossip: a.ring.GossipStatus,
-		Patterns: find, Ruler: rules, Auth: who,
+		Patterns: find, Ruler: rules, Auth: who, Tracer: a.tracer,
 		Deletes: a.deletesAPI(), Compactor: a.compactorStatus, Reports: api.Reports{Tenants: a.tenantReports, Storage: a.storageReport},
 		Shutdown: newShutdownMarker(markerDir(a.cfg)), ShutdownIngester: a.shutdownIngester, LogLevel: a.level, Build: a.build,
 		Logger: a.logger.With("component", "http"), Registerer: a.registry, Gatherer: a.registry,
@@ -238,6 +241,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	parts := newParts(ctx, a.logger, &a.states)
 	// Bottom up: what is started last is stopped first.
+	parts.start("tracing", a.tracer.Run)
 	parts.start("limits", a.runtime.Run)
 	parts.start("caches", a.caches.run)
 	parts.start("ring", a.ring.Run)
@@ -266,7 +270,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
 	a.lastStop()
-	err = parts.stop("server", "authentication", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits")
+	err = parts.stop("server", "authentication", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits", "tracing")
 	a.unlockLog()
 	if closeErr := a.buckets.Close(); closeErr != nil {
 		a.logger.Warn("cannot close the buckets", "err", closeErr)

@@ -25,6 +25,7 @@ import (
 func (a *App) rpcConfig() (rpc.Config, error) {
 	c, s, m := rpc.DefaultConfig, a.cfg.Server, a.cfg.IngesterClient
 	c.Cluster, c.Secret = clusterLabel(a.cfg), a.clusterSecret()
+	c.Tracer = a.tracer
 	c.Server = rpc.ServerConfig{
 		ConnLimit: s.GRPCListenConnLimit, MaxRecv: s.GRPCMaxRecvMsgSize, MaxSend: s.GRPCMaxSendMsgSize, MaxStreams: s.GRPCMaxConcurrentStreams,
 		KeepaliveTime: s.GRPCKeepaliveTime, KeepaliveTimeout: s.GRPCKeepaliveTimeout, MinPing: s.GRPCMinTimeBetweenPings,

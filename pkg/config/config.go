@@ -42,6 +42,7 @@ type Config struct {
 	Memberlist          Memberlist      `loki:"memberlist"`
 	RuntimeConfig       RuntimeFile     `loki:"runtime_config"`
 	TenantLimitsPublish []string        `loki:"tenant_limits_allow_publish,list"`
+	Tracing             Tracing         `loki:"tracing"`
 	Logstore            Logstore        `loki:"logstore"`
 }
 
@@ -113,6 +114,7 @@ func Default() Config {
 			InstanceInterfaceNames: []string{"eth0", "docker0"},
 		},
 		Memberlist:    defaultMemberlist(),
+		Tracing:       Tracing{Enabled: true},
 		Logstore:      defaultLogstore(),
 		RuntimeConfig: RuntimeFile{Period: 10 * time.Second},
 		TenantLimitsPublish: []string{

@@ -25,6 +25,7 @@ type Logstore struct {
 	ForgetAfter time.Duration `loki:"forget_after"`
 	Sidecar     Sidecar       `loki:"sidecar"`
 	Auth        Auth          `loki:"auth"`
+	Tracing     SpanTarget    `loki:"tracing"`
 }
 
 // LogstoreRuler is `logstore.ruler`.
@@ -55,5 +56,20 @@ func defaultLogstore() Logstore {
 		Ruler: LogstoreRuler{Concurrency: 16}, ShutdownUploadTimeout: 5 * time.Minute, MergeChunksAfter: 48 * time.Hour,
 		Sidecar: Sidecar{Enabled: true, FilterBits: 6, MinChunkSize: 16 << 10, CacheSize: 64 << 20, BuildPerPass: 1000},
 		Auth:    defaultAuth(),
+		Tracing: SpanTarget{SampleRatio: 1},
 	}
+}
+
+// Tracing is the block `tracing`.
+type Tracing struct {
+	// Enabled sends spans if there is somewhere to send them to: logstore.tracing.endpoint, or OTEL_EXPORTER_OTLP_ENDPOINT.
+	Enabled bool `loki:"enabled"`
+}
+
+// SpanTarget is `logstore.tracing`: where spans are sent by OTLP. Empty values leave it to OpenTelemetry's environment variables.
+type SpanTarget struct {
+	Endpoint string `loki:"endpoint,url"`
+	Protocol string `loki:"protocol" allow:"|http/protobuf|grpc"`
+	// SampleRatio is the part of the traces that begin here which are sampled.
+	SampleRatio float64 `loki:"sample_ratio"`
 }

@@ -21,6 +21,9 @@ func (c *Config) validate(add addError) {
 	}
 	c.validateServer(add)
 	c.validateAuth(add)
+	if r := c.Logstore.Tracing.SampleRatio; r > 1 {
+		add("logstore.tracing.sample_ratio", "%v is not allowed, only a number from 0 to 1", r)
+	}
 	c.validateIngester(add)
 	c.validateStores(add)
 	c.Schema.validate(c, add)

@@ -12,6 +12,7 @@ import (
 
 	"logstore/pkg/limits"
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 	"logstore/pkg/wire"
 )
 
@@ -87,6 +88,13 @@ func New(cfg Config, deps Deps) (*Distributor, error) {
 // Push checks a request of the context's tenant and stores what is good of it. The request is changed and stays the
 // caller's, who releases it afterwards. The error, if any, is a *PushError; what it does not name is stored.
 func (d *Distributor) Push(ctx context.Context, req *wire.PushRequest) error {
+	ctx, span := trace.Start(ctx, "distributor push")
+	err := d.push(ctx, req, span)
+	span.End(err)
+	return err
+}
+
+func (d *Distributor) push(ctx context.Context, req *wire.PushRequest, span *trace.Span) error {
 	id, err := tenant.ID(ctx)
 	if err != nil {
 		return tenantError(err)
@@ -106,6 +114,9 @@ func (d *Distributor) Push(ctx context.Context, req *wire.PushRequest) error {
 	for i := range req.Streams {
 		c.stream(c.infos[i], req.Streams[i].Entries)
 	}
+	span.Int("logstore.streams", int64(len(req.Streams)))
+	span.Int("logstore.lines", int64(c.lines))
+	span.Int("logstore.bytes", int64(c.bytes))
 	t.lines.Add(float64(c.lines))
 	t.bytes.Add(float64(c.bytes))
 	if len(c.streams) == 0 {

@@ -14,6 +14,7 @@ import (
 	"logstore/pkg/chunk"
 	"logstore/pkg/limits"
 	"logstore/pkg/model"
+	"logstore/pkg/trace"
 	"logstore/pkg/wal"
 	"logstore/pkg/wire"
 )
@@ -57,7 +58,10 @@ func (ps *pushState) release() {
 // *wire.RefusedError names entries that were not taken; all others are then stored as well. After any other error nothing
 // is known to be stored.
 func (i *Ingester) Push(ctx context.Context, tenant string, streams []wire.Stream) error {
-	return i.push(ctx, tenant, streams, i.limits.For(tenant), i.cfg.MaxChunkAge/2)
+	ctx, span := trace.Start(ctx, "ingester push")
+	err := i.push(ctx, tenant, streams, i.limits.For(tenant), i.cfg.MaxChunkAge/2)
+	span.End(err)
+	return err
 }
 
 // push is Push under some limits; entries may be older than their stream's newest by the window.
@@ -81,7 +85,10 @@ func (i *Ingester) push(ctx context.Context, tenant string, streams []wire.Strea
 		t = i.streams.tenantOrNew(strings.Clone(tenant))
 	}
 	i.encode(ps, t, streams, lim, window)
+	_, span := trace.Start(ctx, "write-ahead log")
 	seg, err := i.logPush(ps)
+	span.Int("logstore.bytes", int64(len(ps.enc.buf)))
+	span.End(err)
 	if err != nil {
 		i.unpin(ps)
 		return err

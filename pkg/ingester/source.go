@@ -11,6 +11,7 @@ import (
 	"logstore/pkg/chunk"
 	"logstore/pkg/logql"
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 )
 
 var _ logql.Source = (*Ingester)(nil)
@@ -68,7 +69,10 @@ func (i *Ingester) find(ctx context.Context, sel logql.Selection) ([]*stream, er
 
 // Select returns the streams with entries in memory: finished chunks and those that still grow.
 func (i *Ingester) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	ctx, span := trace.Start(ctx, "ingester select")
 	found, err := i.find(ctx, sel)
+	span.Int("logstore.streams", int64(len(found)))
+	span.End(err)
 	if err != nil {
 		return nil, err
 	}

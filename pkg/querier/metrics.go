@@ -11,6 +11,7 @@ import (
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 )
 
 type metrics struct {
@@ -82,6 +83,9 @@ func (q *Querier) observe(ctx context.Context, p engine.Params, res engine.Resul
 		slog.Duration("queue_time", res.Stats.QueueTime), slog.Int64("results_cached", res.Stats.Results.Found),
 		slog.Int64("chunks_cached", res.Stats.Chunks.FromCache),
 	}
+	if id := trace.ID(ctx); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
+	}
 	if source := SourceOf(ctx); source != "" {
 		attrs = append(attrs, slog.String("source", source))
 	}
@@ -100,4 +104,19 @@ func kindOf(p engine.Params) string {
 		return "instant"
 	}
 	return "range"
+}
+
+// traceQuery ends the span of a query, or of a part of one, with what it took.
+func traceQuery(span *trace.Span, p *engine.Params, res *engine.Result, err error) {
+	if span == nil {
+		return
+	}
+	span.Text("logstore.query", p.Text)
+	span.Text("logstore.query.type", kindOf(*p))
+	span.Int("logstore.query.start", p.Start)
+	span.Int("logstore.query.end", p.End)
+	span.Int("logstore.bytes", res.Stats.BytesProcessed)
+	span.Int("logstore.lines", res.Stats.LinesProcessed)
+	span.Int("logstore.chunks", res.Stats.ChunksOpened)
+	span.End(err)
 }

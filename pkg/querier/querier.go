@@ -20,6 +20,7 @@ import (
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/model"
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 )
 
 // Errors of a query. The HTTP API maps them to status codes.
@@ -152,9 +153,12 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	r := &request{q: q, ctx: inner, ids: ids, lim: lim, p: p, src: q.sourceOf(ids), engine: q.engineLimits(lim), running: run}
 	r.engine.Budget = &engine.Budget{}
 	r.spread = r.openSpread()
+	var span *trace.Span
+	r.ctx, span = trace.Start(inner, "query")
 	res, err := r.evaluate()
 	res.Stats.ExecTime = q.now().Sub(start)
 	err = explain(inner, err, lim)
+	traceQuery(span, &p, &res, err)
 	q.observe(ctx, p, res, err, res.Stats.ExecTime)
 	return res, err
 }

@@ -12,6 +12,7 @@ import (
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/logql/syntax"
+	"logstore/pkg/trace"
 )
 
 // request is one query under way, made of runs of the engine.
@@ -119,9 +120,11 @@ func (r *request) runOnce(ctx context.Context, p engine.Params, lim engine.Limit
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fetches := &logql.Fetches{}
+	ctx, span := trace.Start(ctx, "query part")
 	res, err := r.q.engine.Run(logql.WithFetches(ctx, fetches), r.src, p, lim)
 	res.Stats.Subqueries = 1
 	res.Stats.Chunks = fetchStats(fetches)
+	traceQuery(span, &p, &res, err)
 	r.mu.Lock()
 	r.stats.Add(res.Stats)
 	r.incomplete = r.incomplete || fetches.Missing.Load() > 0

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 )
 
 // Call runs the handler of that name on a member and returns its answer, which is the caller's. req must not be changed any
@@ -23,7 +24,11 @@ func (p *Pool) Call(ctx context.Context, member, name string, req []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	return p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, laneCall, name, req, true) })
+	ctx, span := trace.StartCall(ctx, "call "+name)
+	span.Text("server.address", member)
+	answer, err := p.observe(m, name, func() ([]byte, error) { return p.exchange(ctx, m, laneCall, name, req, true) })
+	span.End(err)
+	return answer, err
 }
 
 // observe counts a call and takes note of a member that cannot be reached.
@@ -59,6 +64,9 @@ func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byt
 		pairs = append(pairs, headerTenant, id)
 	}
 	pairs = append(pairs, p.identity()...)
+	if parent := trace.Parent(ctx); parent != "" {
+		pairs = append(pairs, headerTrace, parent)
+	}
 	stream, err := m.lanes[l].NewStream(metadata.AppendToOutgoingContext(ctx, pairs...), &streamDesc, service+name)
 	if err != nil {
 		return nil, fromStatus(ctx, m.addr, err, nil)
@@ -123,6 +131,8 @@ func (p *Pool) Stream(ctx context.Context, member, name string, req []byte) (*Me
 	if err != nil {
 		return nil, err
 	}
+	ctx, span := trace.StartCall(ctx, "call "+name)
+	span.Text("server.address", member)
 	ctx, cancel := m.bind(ctx)
 	var stream grpc.ClientStream
 	if _, err := p.observe(m, name, func() ([]byte, error) {
@@ -131,6 +141,7 @@ func (p *Pool) Stream(ctx context.Context, member, name string, req []byte) (*Me
 		return nil, err
 	}); err != nil {
 		cancel()
+		span.End(err)
 		return nil, err
 	}
 	next := func() ([]byte, error) {
@@ -144,7 +155,7 @@ func (p *Pool) Stream(ctx context.Context, member, name string, req []byte) (*Me
 		}
 		return message, nil
 	}
-	return &Messages{next: next, close: cancel}, nil
+	return &Messages{next: next, close: sync.OnceFunc(func() { cancel(); span.End(nil) })}, nil
 }
 
 // localStream runs a handler of this process beside its reader.

@@ -1,9 +1,12 @@
 package rpc
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"time"
+
+	"logstore/pkg/trace"
 )
 
 // Config has the settings of the server and the pool. Names in comments are Loki's keys.
@@ -16,6 +19,8 @@ type Config struct {
 	Cluster string
 	// Secret (logstore.auth.cluster_secret) is sent with every call; a server with another one refuses. Empty: none is wanted.
 	Secret string
+	// Tracer begins the spans of calls that come in; nil begins none.
+	Tracer *trace.Tracer
 	// MaxMessage bounds a message that is put together from frames.
 	MaxMessage int
 }
@@ -86,6 +91,14 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("grpc_compression must be empty, gzip or snappy"))
 	}
 	return errors.Join(errs...)
+}
+
+// request begins the span of a call that comes in. Only its caller begins a trace, or the pings would.
+func (c Config) request(ctx context.Context, name, parent string) (context.Context, *trace.Span) {
+	if parent == "" {
+		return ctx, nil
+	}
+	return c.Tracer.Request(ctx, "member "+name, parent, "")
 }
 
 // frameSize is the largest frame that this member sends, with room for what gRPC adds.

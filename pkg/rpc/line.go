@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 )
 
 // line carries the pushes to one member over one stream that stays open. A push to a member that has nothing to do is sent at once,
@@ -89,7 +90,22 @@ func (p *Pool) Send(ctx context.Context, member, id string, message []byte, time
 		done(err)
 		return
 	}
+	if _, span := trace.StartCall(ctx, "call "+pushName); span != nil {
+		span.Text("server.address", member)
+		id, done = traced(id, span, done)
+	}
 	m.line.send(&outgoing{line: &m.line, tenant: id, message: message, begin: time.Now(), timeout: timeout, done: done})
+}
+
+// traceSeparator stands in a batch between a tenant and the span of its push: no tenant has it.
+const traceSeparator = "\x00"
+
+// traced has a push carry its span, which ends with it.
+func traced(id string, span *trace.Span, done func(error)) (string, func(error)) {
+	return id + traceSeparator + span.Parent(), func(err error) {
+		span.End(err)
+		done(err)
+	}
 }
 
 func (l *line) send(o *outgoing) {

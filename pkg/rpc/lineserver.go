@@ -17,6 +17,7 @@ import (
 
 // lineHandler is the end of all lines to this member.
 type lineHandler struct {
+	cfg    Config
 	store  func(ctx context.Context, tenant string, streams []wire.Stream) error
 	labels *labelCache
 }
@@ -143,9 +144,12 @@ func (h *lineHandler) storeAll(ctx context.Context, pushes []incoming, answer []
 		}
 		p.hi = len(d.streams)
 	}
-	ctx, cancel := tenantContext(ctx, pushes[0].tenant, timeout)
+	named, parent, _ := strings.Cut(pushes[0].tenant, traceSeparator)
+	ctx, cancel := tenantContext(ctx, named, timeout)
 	defer cancel()
+	ctx, span := h.cfg.request(ctx, pushName, parent)
 	id, err := tenant.ID(ctx)
+	defer func() { span.End(err) }()
 	if err == nil && len(d.streams) > 0 {
 		err = h.store(ctx, id, d.streams)
 	}

@@ -211,7 +211,7 @@ func (s *Server) HandlePush(store func(ctx context.Context, tenant string, strea
 	s.handlePush(pushName, store)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lines = &lineHandler{store: store, labels: newLabelCache()}
+	s.lines = &lineHandler{cfg: s.cfg, store: store, labels: newLabelCache()}
 }
 
 // HandleTransfer is HandlePush for what other members could not flush.

@@ -40,6 +40,7 @@ const (
 	headerTenant  = "x-scope-orgid"
 	headerCluster = "logstore-cluster"
 	headerSecret  = "logstore-secret"
+	headerTrace   = "traceparent"
 )
 
 // Server runs handlers for other members.
@@ -168,11 +169,14 @@ func (s *Server) run(ctx context.Context, name string, stream grpc.ServerStream)
 	if err != nil {
 		return err
 	}
+	ctx, span := s.cfg.request(ctx, name, first(md, headerTrace))
+	defer func() { span.End(err) }()
 	req, err := receiveMessage(stream, s.cfg.MaxMessage)
 	if err != nil {
 		return err
 	}
-	return h(ctx, req, func(message []byte) error { return sendMessage(stream, message, s.cfg.frameSize()) })
+	err = h(ctx, req, func(message []byte) error { return sendMessage(stream, message, s.cfg.frameSize()) })
+	return err
 }
 
 func first(md metadata.MD, key string) string {

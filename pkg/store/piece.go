@@ -9,6 +9,7 @@ import (
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
 	"logstore/pkg/schema"
+	"logstore/pkg/trace"
 )
 
 // piece is a chunk in the bucket.
@@ -54,18 +55,33 @@ func (p *piece) Open(ctx context.Context) (*chunk.Chunk, error) {
 	return c, nil
 }
 
+// Where a chunk can come from.
+const (
+	fromCache  = "cache"
+	fromBucket = "bucket"
+)
+
 // open fetches a chunk from the cache or the bucket.
 func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, error) {
+	ctx, span := trace.Start(ctx, "fetch chunk")
+	c, from, err := s.fetch(ctx, name)
+	span.Text("logstore.from", from)
+	span.End(err)
+	return c, err
+}
+
+// fetch is open, and says where the chunk was: "cache" or "bucket".
+func (s *Store) fetch(ctx context.Context, name schema.ChunkName) (c *chunk.Chunk, from string, err error) {
 	key := name.Key()
 	fetches := logql.FetchesOf(ctx)
 	if s.cache != nil {
 		if object, ok := s.cache.Get(ctx, key); ok {
 			c, err := chunk.OpenRef(object, name.ChunkRef)
 			if err == nil {
-				s.metrics.fetched.WithLabelValues("cache").Inc()
+				s.metrics.fetched.WithLabelValues(fromCache).Inc()
 				fetches.FromCache.Add(1)
 				fetches.BytesFromCache.Add(int64(len(object)))
-				return c, nil
+				return c, fromCache, nil
 			}
 			s.metrics.corruptCached.Inc()
 		}
@@ -74,22 +90,22 @@ func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, 
 	begin := time.Now()
 	object, err := o.Bucket.Get(ctx, o.ChunkKey(name))
 	if err != nil {
-		return nil, err
+		return nil, fromBucket, err
 	}
-	s.metrics.fetched.WithLabelValues("bucket").Inc()
+	s.metrics.fetched.WithLabelValues(fromBucket).Inc()
 	s.metrics.fetchedBytes.Add(float64(len(object)))
 	fetches.FromBucket.Add(1)
 	fetches.BytesFromBucket.Add(int64(len(object)))
 	fetches.Nanos.Add(int64(time.Since(begin)))
-	c, err := chunk.OpenRef(object, name.ChunkRef)
+	c, err = chunk.OpenRef(object, name.ChunkRef)
 	if err != nil {
 		s.metrics.corrupt.Inc()
-		return nil, err
+		return nil, fromBucket, err
 	}
 	if s.cache != nil && !s.tooOld(name) {
 		s.cache.Put(ctx, key, object)
 	}
-	return c, nil
+	return c, fromBucket, nil
 }
 
 // tooOld reports whether a chunk is so old that it is not kept in the cache.

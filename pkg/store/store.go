@@ -15,6 +15,7 @@ import (
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 	"logstore/pkg/tenant"
+	"logstore/pkg/trace"
 )
 
 // ErrUnsupported is wrapped by errors that say what a period's index store cannot do.
@@ -176,6 +177,8 @@ func (s *Store) find(ctx context.Context, sel logql.Selection, look lookup) ([]s
 	if err != nil {
 		return nil, err
 	}
+	ctx, span := trace.Start(ctx, "index lookup")
+	defer func() { span.End(err) }()
 	var lists [][]schema.Series
 	err = s.forIndexes(sel, func(ix Index, spans []schema.Span) error {
 		series, err := look(ix, ctx, id, sel, spans)
