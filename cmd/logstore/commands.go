@@ -11,6 +11,7 @@ import (
 
 	"logstore/pkg/cli"
 	"logstore/pkg/command"
+	"logstore/pkg/configtool"
 	"logstore/pkg/ruletool"
 	"logstore/pkg/tools"
 )
@@ -28,6 +29,7 @@ func commands() *command.Command {
 		tools.Rebuild(),
 		tools.Migrate(),
 		ruletool.Command(),
+		configtool.Command(),
 		tools.Failpoints(),
 		command.Completion(root),
 		health(),

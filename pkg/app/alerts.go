@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/alertmanager"
+	"logstore/pkg/buckets"
 	"logstore/pkg/config"
 	"logstore/pkg/limits"
 	"logstore/pkg/ruler"
@@ -126,7 +127,7 @@ func (n *notifiers) config(tenant string) (alertmanager.Config, string) {
 	override(&c.RefreshInterval, own.RefreshInterval)
 	override(&c.QueueCapacity, own.NotificationQueueCapacity)
 	override(&c.Timeout, own.NotificationTimeout)
-	c.HTTP = alertmanagerHTTP(own.Client)
+	c.HTTP = buckets.AlertmanagerHTTP(own.Client)
 	c.Headers = maps.Clone(n.cfg.Logstore.Ruler.AlertmanagerHeaders)
 	if n.cfg.AuthEnabled {
 		c.Headers = withHeader(c.Headers, "X-Scope-OrgID", tenant)

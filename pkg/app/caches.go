@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"logstore/pkg/buckets"
 	"logstore/pkg/cache"
 	"logstore/pkg/config"
 	"logstore/pkg/ingester"
@@ -72,16 +73,7 @@ func cacheConfig(name, prefix string, c config.Cache, share int64) cache.Config 
 			out.Local.MaxBytes = min(out.Local.MaxBytes, share)
 		}
 	}
-	if r := c.Redis; r.Endpoint != "" {
-		out.Redis = cache.RedisConfig{
-			Endpoint: r.Endpoint, MasterName: r.MasterName, Username: r.Username, Password: r.Password, DB: r.DB,
-			TLS: r.TLSEnabled, TLSInsecureSkipVerify: r.TLSInsecureSkipVerify, PoolSize: r.PoolSize, Timeout: r.Timeout,
-			IdleTimeout: r.IdleTimeout, MaxConnectionAge: r.MaxConnectionAge, Expiration: r.Expiration, RouteRandomly: r.RouteRandomly,
-		}
-		if out.Redis.Expiration == 0 {
-			out.Redis.Expiration = c.DefaultValidity
-		}
-	}
+	out.Redis = buckets.Redis(c)
 	return out
 }
 

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Cache is one cache: Redis if it has an endpoint, else in this process if the embedded cache is enabled.
 type Cache struct {
@@ -91,4 +95,20 @@ func defaultResultsCache() ResultsCache {
 
 func defaultChunkStore() ChunkStore {
 	return ChunkStore{ChunkCacheConfig: defaultLocalCache(), WriteDedupeCacheConfig: defaultCache()}
+}
+
+// NamedCache is a cache with the path of its block.
+type NamedCache struct {
+	Path string
+	Cache
+}
+
+// Caches returns all caches, by path.
+func (c *Config) Caches() []NamedCache {
+	var out []NamedCache
+	for path, one := range c.allCaches() {
+		out = append(out, NamedCache{Path: path, Cache: *one})
+	}
+	slices.SortFunc(out, func(a, b NamedCache) int { return strings.Compare(a.Path, b.Path) })
+	return out
 }

@@ -42,13 +42,14 @@ type decoder struct {
 	set      map[string]position // the paths that were set
 	leaves   map[string]bool     // those of them that are no blocks
 	noEffect []string            // the paths that are known and not implemented
+	ignored  map[string]position // where those stand
 	nodes    int
 	// start fills a new element of a map or a list before it is read, if it is not nil.
 	start func(path string, element reflect.Value)
 }
 
 func newDecoder(file string) *decoder {
-	return &decoder{file: file, set: map[string]position{}, leaves: map[string]bool{}}
+	return &decoder{file: file, set: map[string]position{}, leaves: map[string]bool{}, ignored: map[string]position{}}
 }
 
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
@@ -280,6 +281,7 @@ func (d *decoder) ignore(n *yaml.Node, path string, known *key, depth int) {
 			}
 		}
 		d.noEffect = append(d.noEffect, path)
+		d.ignored[path] = d.at(n)
 	}
 }
 
