@@ -32,7 +32,7 @@
 //
 // spread.go chooses tokens so that equal members own equal parts; view.go finds replicas by probes, so that second copies and
 // the streams of a dead member are spread as evenly. When a member has left for good its ranges fall to its neighbours on the
-// ring, unevenly if there are few members.
+// ring, unevenly if there are few members: even.go then moves a few tokens a minute until the parts differ by some percent.
 //
 // # Locks
 //

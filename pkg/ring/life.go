@@ -30,6 +30,8 @@ func (r *Ring) live(ctx context.Context) error {
 	go func() { kept <- r.keep(run) }()
 	rejoined := make(chan struct{})
 	go func() { defer close(rejoined); r.gossip.rejoin(run) }()
+	evened := make(chan struct{})
+	go func() { defer close(evened); r.even(run) }()
 	entered := make(chan error, 1)
 	enter, abandon := context.WithCancel(ctx)
 	go func() { entered <- r.enter(enter) }()
@@ -41,6 +43,7 @@ func (r *Ring) live(ctx context.Context) error {
 	}
 	stop()
 	<-rejoined
+	<-evened
 	return err
 }
 

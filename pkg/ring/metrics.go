@@ -20,8 +20,8 @@ type gossipStats struct {
 
 // metrics are the ring's own; what it can read from its state it reads when asked.
 type metrics struct {
-	ring                  *Ring
-	heartbeats, forgotten prometheus.Counter
+	ring                         *Ring
+	heartbeats, forgotten, moves prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, r *Ring) *metrics {
@@ -30,12 +30,15 @@ func newMetrics(reg prometheus.Registerer, r *Ring) *metrics {
 		heartbeats: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "loki_member_ring_heartbeats_total", Help: "Heartbeats that this member has sent.",
 		}),
+		moves: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "logstore_ring_moves_total", Help: "How often this member moved tokens because it had less of the ring than others.",
+		}),
 		forgotten: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "logstore_ring_forgotten_members_total", Help: "Dead members that this one has removed from the ring.",
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.heartbeats, m.forgotten, m)
+		reg.MustRegister(m.heartbeats, m.forgotten, m.moves, m)
 	}
 	return m
 }
