@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -81,4 +82,30 @@ func some(cases []conformance.Case) []conformance.Case {
 		out = append(out, cases[i])
 	}
 	return out
+}
+
+// TestCachesInMemcached runs a store whose caches are all in memcached: answers come from there, and go on without it.
+func TestCachesInMemcached(t *testing.T) {
+	server := testservers.StartMemcached(t)
+	dir := t.TempDir()
+	file := cachedConfig(t, dir, "20m", "")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	memcached := "{memcached_client: {addresses: 'dns+" + server.Address + "', timeout: 200ms}, memcached: {batch_size: 100, expiration: 1h}}"
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "{embedded_cache: {enabled: true}}", memcached)), 0o600))
+	p := NewProcess(t, dir, "-config.file="+file)
+	p.Start()
+	require.NotContains(t, p.Log(), "memcached", "every key is obeyed")
+	_, err = conformance.Load(http.DefaultClient, p.URL, "testdata/conformance/dataset")
+	require.NoError(t, err)
+	cases, err := conformance.ReadDir("testdata/conformance/cases", "logql-*.jsonl")
+	require.NoError(t, err)
+	cases = some(cases)
+	report(t, cases, runCases(p.URL, cases))
+	require.Eventually(t, func() bool {
+		report(t, cases, runCases(p.URL, cases))
+		return p.Metric("loki_cache_hits", `name="results"`, `tier="memcached"`) > 50
+	}, time.Minute, time.Second)
+	server.Kill()
+	report(t, cases, runCases(p.URL, cases))
 }

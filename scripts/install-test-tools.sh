@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests start: redis-server, prometheus-alertmanager and prometheus as Debian packages (and ip, to cut networks), and
+# Installs the servers that the tests start: redis-server, memcached, prometheus-alertmanager and prometheus as Debian packages (and ip, to cut networks), and
 # versitygw, an S3 server, by go install into bin/ of the checkout; the linter too; and what runs under Node (clients that push, the grammar of
 # Grafana's editor, the web page's tests with Debian's Chromium) by npm. What is there already is left alone, so a second run takes no time.
 set -euo pipefail
@@ -13,6 +13,7 @@ have() { PATH="$PWD/bin:$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; 
 
 packages=()
 have redis-server || packages+=(redis-server)
+have memcached || packages+=(memcached)
 have prometheus-alertmanager || have alertmanager || packages+=(prometheus-alertmanager)
 have node || packages+=(nodejs)
 have npm || packages+=(npm)

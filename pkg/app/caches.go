@@ -52,8 +52,11 @@ func (a *App) newCaches() error {
 		if !one.on {
 			continue
 		}
-		made, err := cache.New(cacheConfig(one.name, one.prefix, one.cfg, ingester.AvailableMemory()/one.share),
-			cache.Deps{Logger: a.logger.With("component", "cache"), Registerer: a.registry})
+		cfg, err := a.cacheConfig(one.name, one.prefix, one.cfg, ingester.AvailableMemory()/one.share)
+		if err != nil {
+			return fmt.Errorf("cannot build cache %s: %w", one.name, err)
+		}
+		made, err := cache.New(cfg, cache.Deps{Logger: a.logger.With("component", "cache"), Registerer: a.registry})
 		if err != nil {
 			return fmt.Errorf("cannot build cache %s: %w", one.name, err)
 		}
@@ -63,7 +66,7 @@ func (a *App) newCaches() error {
 }
 
 // cacheConfig says the same in the words of package cache.
-func cacheConfig(name, prefix string, c config.Cache, share int64) cache.Config {
+func (a *App) cacheConfig(name, prefix string, c config.Cache, share int64) (cache.Config, error) {
 	out := cache.Config{Name: name, Prefix: prefix, Write: cache.WriteConfig{
 		Goroutines: c.Background.WritebackGoroutines, MaxItems: c.Background.WritebackBuffer, MaxBytes: int64(c.Background.WritebackSizeLimit),
 	}}
@@ -74,7 +77,26 @@ func cacheConfig(name, prefix string, c config.Cache, share int64) cache.Config 
 		}
 	}
 	out.Redis = buckets.Redis(c)
-	return out
+	if m := c.MemcachedClient; m.Enabled() {
+		out.Memcached = cache.MemcachedConfig{
+			Addresses: m.Addresses, Host: m.Host, Service: m.Service, Timeout: m.Timeout, MaxIdle: m.MaxIdleConns, MaxItemSize: m.MaxItemSize,
+			ConsistentHash: m.ConsistentHash, Update: m.UpdateInterval, BatchSize: c.Memcached.BatchSize, Parallelism: c.Memcached.Parallelism,
+			Expiration: c.Memcached.Expiration,
+		}
+		if out.Memcached.Expiration == 0 {
+			out.Memcached.Expiration = c.DefaultValidity
+		}
+		if m.TLSEnabled {
+			var err error
+			if out.Memcached.TLS, err = a.clientTLS("memcached", config.GRPCClient{
+				TLSCertPath: m.TLSCertPath, TLSKeyPath: m.TLSKeyPath, TLSCAPath: m.TLSCAPath, TLSServerName: m.TLSServerName,
+				TLSInsecureSkipVerify: m.TLSInsecureSkipVerify,
+			}); err != nil {
+				return out, fmt.Errorf("memcached_client: %w", err)
+			}
+		}
+	}
+	return out, nil
 }
 
 // run works in the background until ctx ends.

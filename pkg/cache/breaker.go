@@ -55,7 +55,7 @@ func (b *breaker) failed(err error) {
 	if was {
 		return
 	}
-	b.metrics.open.Set(1)
+	b.metrics.open.Inc()
 	b.logger.Warn("the cache does not answer in time; going on without it", "cache", b.name, "err", err)
 	select {
 	case b.opened <- struct{}{}:
@@ -95,7 +95,7 @@ func (b *breaker) tryClose(ctx context.Context, wait time.Duration) bool {
 	down, lost := time.Since(b.since), b.lost
 	b.open = false
 	b.mu.Unlock()
-	b.metrics.open.Set(0)
+	b.metrics.open.Dec()
 	b.logger.Info("the cache answers again", "cache", b.name, "after", down.Round(time.Millisecond), "calls_without_it", lost)
 	return true
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -29,11 +30,13 @@ const ReadBudget = 50 * time.Millisecond
 type Config struct {
 	// Name is that of the cache in metrics and in the log.
 	Name string
-	// Prefix goes before every key in Redis.
+	// Prefix goes before every key in Redis and memcached.
 	Prefix string
 	Local  LocalConfig
 	Redis  RedisConfig
-	// Write bounds what waits to be written to Redis.
+	// Memcached is used unless there is a Redis.
+	Memcached MemcachedConfig
+	// Write bounds what waits to be written to Redis or memcached.
 	Write WriteConfig
 }
 
@@ -45,10 +48,10 @@ type Deps struct {
 	Now func() time.Time
 }
 
-// New returns the cache that the Config describes: in this process if Local has a size, in Redis if it has an endpoint, both
-// one before the other, or one that keeps nothing.
+// New returns the cache that the Config describes: in this process if Local has a size, in Redis if it has an endpoint,
+// in memcached if that has servers, both one before the other, or one that keeps nothing.
 func New(cfg Config, deps Deps) (Cache, error) {
-	if err := cfg.Redis.Validate(); err != nil {
+	if err := errors.Join(cfg.Redis.Validate(), cfg.Memcached.Validate()); err != nil {
 		return nil, err
 	}
 	if deps.Now == nil {
@@ -67,6 +70,9 @@ func New(cfg Config, deps Deps) (Cache, error) {
 			return nil, err
 		}
 		tiers = append(tiers, r)
+	}
+	if cfg.Redis.Endpoint == "" && cfg.Memcached.enabled() {
+		tiers = append(tiers, NewMemcached(cfg, deps))
 	}
 	switch len(tiers) {
 	case 0:

@@ -31,7 +31,7 @@ func newMetrics(name, tier string, reg prometheus.Registerer) *metrics {
 		items:    gauge("logstore_cache_items", "Values in a cache of this process."),
 		bytes:    gauge("logstore_cache_bytes", "Bytes in a cache of this process."),
 		queued:   gauge("loki_cache_background_queue_bytes", "Bytes that wait to be written to a cache."),
-		open:     gauge("logstore_cache_breaker_open", "1 while a cache is not asked because it does not answer in time."),
+		open:     gauge("logstore_cache_breaker_open", "Servers of a cache that are not asked because they do not answer in time."),
 		seconds: register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "loki_cache_request_duration_seconds", Help: "How long reads from a cache took.",
 			Buckets: prometheus.ExponentialBuckets(0.000125, 4, 7),

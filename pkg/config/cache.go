@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
-// Cache is one cache: Redis if it has an endpoint, else in this process if the embedded cache is enabled.
+// Cache is one cache: Redis if it has an endpoint, else memcached if it has servers, else in this process if the embedded cache is
+// enabled.
 type Cache struct {
 	DefaultValidity time.Duration   `loki:"default_validity"`
 	Redis           Redis           `loki:"redis"`
+	Memcached       Memcached       `loki:"memcached"`
+	MemcachedClient MemcachedClient `loki:"memcached_client"`
 	EmbeddedCache   EmbeddedCache   `loki:"embedded_cache"`
 	Background      CacheBackground `loki:"background"`
 	// FIFOCache and EnableFIFOCache are what the embedded cache was called in old files; they stand for it.
@@ -41,6 +44,34 @@ type Redis struct {
 	MaxConnectionAge      time.Duration `loki:"max_connection_age"`
 	RouteRandomly         bool          `loki:"route_randomly"`
 }
+
+// Memcached says how memcached is asked.
+type Memcached struct {
+	Expiration  time.Duration `loki:"expiration"` // 0: DefaultValidity
+	BatchSize   int           `loki:"batch_size"`
+	Parallelism int           `loki:"parallelism"`
+}
+
+// MemcachedClient says where memcached servers are: at addresses, or as an SRV record says.
+type MemcachedClient struct {
+	Host                  string        `loki:"host"`
+	Service               string        `loki:"service"`
+	Addresses             string        `loki:"addresses"`
+	Timeout               time.Duration `loki:"timeout"`
+	MaxIdleConns          int           `loki:"max_idle_conns"`
+	MaxItemSize           int           `loki:"max_item_size"`
+	UpdateInterval        time.Duration `loki:"update_interval"`
+	ConsistentHash        bool          `loki:"consistent_hash"`
+	TLSEnabled            bool          `loki:"tls_enabled"`
+	TLSCertPath           string        `loki:"tls_cert_path"`
+	TLSKeyPath            string        `loki:"tls_key_path"`
+	TLSCAPath             string        `loki:"tls_ca_path"`
+	TLSServerName         string        `loki:"tls_server_name"`
+	TLSInsecureSkipVerify bool          `loki:"tls_insecure_skip_verify"`
+}
+
+// Enabled tells whether there are servers.
+func (m MemcachedClient) Enabled() bool { return m.Addresses != "" || m.Host != "" }
 
 // EmbeddedCache is a cache in this process.
 type EmbeddedCache struct {
@@ -76,9 +107,13 @@ func defaultCache() Cache {
 	return Cache{
 		DefaultValidity: time.Hour,
 		Redis:           Redis{Timeout: 500 * time.Millisecond},
-		EmbeddedCache:   EmbeddedCache{MaxSizeMB: 100, TTL: time.Hour},
-		Background:      CacheBackground{WritebackGoroutines: 1, WritebackBuffer: 500_000, WritebackSizeLimit: 500 << 20},
-		FIFOCache:       FIFOCache{MaxSizeBytes: 1 << 30, TTL: time.Hour},
+		Memcached:       Memcached{BatchSize: 4, Parallelism: 5},
+		MemcachedClient: MemcachedClient{
+			Service: "memcached", Timeout: 100 * time.Millisecond, MaxIdleConns: 16, UpdateInterval: time.Minute, ConsistentHash: true,
+		},
+		EmbeddedCache: EmbeddedCache{MaxSizeMB: 100, TTL: time.Hour},
+		Background:    CacheBackground{WritebackGoroutines: 1, WritebackBuffer: 500_000, WritebackSizeLimit: 500 << 20},
+		FIFOCache:     FIFOCache{MaxSizeBytes: 1 << 30, TTL: time.Hour},
 	}
 }
 

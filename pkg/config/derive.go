@@ -216,7 +216,7 @@ func (d deriver) oldKeys() {
 	}
 }
 
-// caches turns old keys into new ones, and the embedded cache off where Redis is.
+// caches turns old keys into new ones, and the embedded cache off where Redis or memcached is.
 func (d deriver) caches() {
 	for path, cache := range d.c.allCaches() {
 		fifo := cache.FIFOCache
@@ -229,7 +229,7 @@ func (d deriver) caches() {
 			derive(d, path+".redis.tls_enabled", &cache.Redis.TLSEnabled, true)
 		}
 		switch {
-		case cache.Redis.Endpoint != "":
+		case cache.Redis.Endpoint != "" || cache.MemcachedClient.Enabled():
 			derive(d, path+".embedded_cache.enabled", &cache.EmbeddedCache.Enabled, false)
 		case cache.EnableFIFOCache:
 			derive(d, path+".embedded_cache.enabled", &cache.EmbeddedCache.Enabled, true)

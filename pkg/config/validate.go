@@ -33,6 +33,9 @@ func (c *Config) validate(add addError) {
 		if r := cache.Redis; r.MasterName != "" && r.Endpoint == "" {
 			add(path+".redis.endpoint", "it is missing while master_name is set")
 		}
+		if cache.Redis.Endpoint != "" && cache.MemcachedClient.Enabled() {
+			add(path+".memcached_client", "there is Redis already; a cache is in one of the two")
+		}
 	}
 	if c.RuntimeConfig.Period <= 0 && c.RuntimeConfig.File != "" {
 		add("runtime_config.period", "%s is not allowed, only a duration above 0", limits.FormatDuration(c.RuntimeConfig.Period))
