@@ -116,10 +116,10 @@ func TestDashboardRefresh(t *testing.T) {
 
 // TestManyQueriesInLittleMemory asks fifty mixed queries at the same time of a process that has 512 MiB.
 func TestManyQueriesInLittleMemory(t *testing.T) {
-	p := NewProcess(t, t.TempDir(), append([]string{"-querier.query-timeout=5m"}, freely...)...)
+	p := NewProcess(t, t.TempDir(), append([]string{"-querier.query-timeout=5m", "-server.http-write-timeout=5m"}, freely...)...)
 	p.Env = append(p.Env, "GOMEMLIMIT=512MiB")
 	p.Start()
-	pushHours(t, p, 6, int(pickFactor(10, 100)))
+	pushHours(t, p, 6, int(pickFactor(10, 50)))
 	if soak() { // the queries read what is stored
 		waitFlushed(t, p, 2*time.Minute)
 	}
