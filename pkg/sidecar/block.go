@@ -79,7 +79,7 @@ func Build(in Input, opts Options) Block {
 		return b
 	}
 	bd.keys.text(in.Buf, in.Start, in.End)
-	bd.out = appendFilter(bd.out[:0], bd.keys.keys, opts.BitsPerKey, opts.MaxBytes-len(b.columns), foldsBeyondASCII(in.Buf))
+	bd.out = appendFilter(bd.out[:0], &bd.keys, opts.BitsPerKey, opts.MaxBytes-len(b.columns), foldsBeyondASCII(in.Buf))
 	if len(bd.out) > 0 {
 		b.filter = bytes.Clone(bd.out)
 	}

@@ -11,8 +11,10 @@ import (
 // What the filter of a block knows of its lines are keys, numbers of 64 bits:
 //
 //   - every word, but those below; its key is that of its bytes;
+//   - of a word with digits of at least tailWord bytes, an id or a part of one, its last tailSize bytes: whoever looks for an id by
+//     itself does not say what stands before it;
 //   - every gram: four letters in a row within a word, in lower case;
-//   - of a word with digits of at least longWord bytes, an id most likely, only samples: of every stretch of sampleWindow runs of
+//   - of a word with digits of at least longWord bytes samples besides: of every stretch of sampleWindow runs of
 //     sampleSize bytes, one after the other, the run whose hash is the least. Whatever has longWord bytes of the word contains one
 //     of them, and which ones they are does not depend on the bytes around.
 //   - every pair of metadata.
@@ -22,6 +24,8 @@ const (
 	longWord     = 16
 	sampleSize   = 8
 	sampleWindow = longWord - sampleSize + 1
+	tailSize     = 8
+	tailWord     = tailSize
 	minNumber    = 5
 	gramSize     = 4
 )
@@ -30,6 +34,7 @@ const (
 const (
 	gramKind   = 0x9e3779b97f4a7c15
 	sampleKind = 0xc2b2ae3d27d4eb4f
+	tailKind   = 0x27d4eb2f165667c5
 	pairKind   = 0x165667b19e3779f9
 )
 
@@ -45,6 +50,11 @@ func wordKey(word []byte) uint64 { return xxhash.Sum64(word) }
 func gramKey(gram uint32) uint64 { return mix(uint64(gram) ^ gramKind) }
 
 func sampleKey(run uint64) uint64 { return mix(run ^ sampleKind) }
+
+// tailKey is the key of the end of a word of at least tailWord bytes.
+func tailKey(word []byte) uint64 {
+	return mix(binary.LittleEndian.Uint64(word[len(word)-tailSize:]) ^ tailKind)
+}
 
 func pairKey(name, value string) uint64 {
 	var d xxhash.Digest
@@ -124,6 +134,8 @@ type keyer struct {
 	// grams has a bit for each gram.
 	grams [26*26*26*26/64 + 1]uint64
 	keys  []uint64
+	// numbers are the keys of words of less than tailWord digits and nothing else, which are left out where there is little room.
+	numbers []uint64
 }
 
 // longSlot is a word of more than eight bytes; n is 0 in an empty slot.
@@ -139,7 +151,7 @@ func (k *keyer) reset() {
 	clear(k.short)
 	clear(k.long)
 	clear(k.grams[:])
-	k.shortCount, k.longCount, k.keys = 0, 0, k.keys[:0]
+	k.shortCount, k.longCount, k.keys, k.numbers = 0, 0, k.keys[:0], k.numbers[:0]
 }
 
 // text adds the keys of the lines, which are buf[start[i]:end[i]] in any order.
@@ -240,9 +252,14 @@ func (k *keyer) add(word []byte) {
 		eachGram(word, k.gram)
 	}
 	switch {
-	case digits && len(word) >= longWord:
-		eachSample(word, func(key uint64) { k.keys = append(k.keys, key) })
+	case digits && len(word) >= tailWord:
+		k.keys = append(k.keys, tailKey(word))
+		if len(word) >= longWord {
+			eachSample(word, func(key uint64) { k.keys = append(k.keys, key) })
+		}
 	case only && len(word) < minNumber:
+	case only:
+		k.numbers = append(k.numbers, wordKey(word))
 	default:
 		k.keys = append(k.keys, wordKey(word))
 	}

@@ -19,7 +19,7 @@ var ErrForeign = errors.New("sidecar belongs to another chunk")
 
 const (
 	magic   = "LSSC"
-	version = 1
+	version = 2
 	// frontSize is what stands before the directory: magic, version, length of the directory.
 	frontSize = 4 + 1 + 4
 	// rowSize is the least size of a block's row.

@@ -136,6 +136,7 @@ func TestFilterRulesOut(t *testing.T) {
 		for kind, n := range map[string]Needle{
 			"id in dashes":  Text(fmt.Sprintf("id=%08x-%04x-", rng.Uint32(), rng.IntN(1<<16)), false),
 			"trace":         Text(fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64()), false),
+			"bare id":       Text(fmt.Sprintf("%08x-%04x-%04x", rng.Uint32(), rng.IntN(1<<16), rng.IntN(1<<16)), false),
 			"word":          Text([]string{"quetzal", "Deadline", "kerfuffle", "flibber"}[rng.IntN(4)], false),
 			"word any case": Text("DEADLINE", true),
 			"whole number":  Text(fmt.Sprintf("=%d ", 1e10+rng.Int64N(1e10)), false),
@@ -364,4 +365,22 @@ func BenchmarkBuild(b *testing.B) {
 	for b.Loop() {
 		Build(in, Options{BitsPerKey: 6, MaxBytes: 6000})
 	}
+}
+
+// TestFilterWithoutNumbers leaves short numbers out where they would take the room of what tells more.
+func TestFilterWithoutNumbers(t *testing.T) {
+	s := &sample{}
+	for i := range 2000 {
+		s.ts = append(s.ts, int64(i)*1e9)
+		s.lines = append(s.lines, fmt.Sprintf("sshd[%d]: port %d of host-%d", 10000+i, 20000+i, i%100))
+	}
+	number, word := []Demand{{Text("[11999]", false)}}, []Demand{{Text(" quetzal ", false)}}
+	wide := Build(s.input(), Options{BitsPerKey: 8, MaxBytes: 1 << 20})
+	narrow := Build(s.input(), Options{BitsPerKey: 8, MaxBytes: len(wide.columns) + 1200})
+	require.Positive(t, len(narrow.filter))
+	require.True(t, wide.MayMeet(number) && narrow.MayMeet(number))
+	require.False(t, wide.MayMeet(word) || narrow.MayMeet(word))
+	absent := []Demand{{Text("[99999]", false)}, {Text("[99998]", false)}, {Text("[99997]", false)}}
+	require.False(t, wide.MayMeet(absent))
+	require.True(t, narrow.MayMeet(absent), "it cannot tell")
 }
