@@ -9,10 +9,13 @@
 //     colons, or the base64 names of a folder.
 //   - Cache: whatever keeps chunk objects nearer than the bucket. It is trusted with nothing: what does not have the
 //     checksum of the key is a miss.
+//   - Sidecar: the object beside a chunk that tells what its blocks hold (package sidecar). Sidecars that were read stay in memory, and
+//     whole ones in the Cache; where some of a stream are missing, the stream's are listed once. Whatever is wrong with one, the chunk is
+//     read instead.
 //
 // A chunk lies once in the bucket, under a name that follows from the schema period of its first instant, but it is indexed in
 // every day and period that it touches. The object is written before its index rows, so that no row points to nothing.
 //
 // Caveats: Select reads the index only; chunks are fetched when a Piece is opened, and the number of fetches at a time is
-// the caller's to bound. The store has no goroutines and no locks.
+// the caller's to bound. The store has no goroutines; its locks guard what is known of sidecars, and none is held over I/O.
 package store
