@@ -25,7 +25,7 @@ var ErrIncomplete = errors.New("too many members did not answer")
 
 // judgement bounds the wait for the ring to find out whether members that do not answer are dead. A query is tried again
 // until then: it is answered by those that are left, or by all.
-const judgement = 15 * time.Second
+const judgement = 25 * time.Second
 
 // Members is the recent logs of all members as one source. A query is answered as long as no more members fail than there are
 // copies to spare: each entry is on as many members as the replication factor says.

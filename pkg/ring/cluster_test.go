@@ -2,9 +2,12 @@ package ring
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -185,6 +188,100 @@ func TestTakenIDAfterSplit(t *testing.T) {
 		require.ErrorIs(t, <-first.done, ErrTaken)
 		time.Sleep(30 * time.Second)
 		require.Equal(t, Active, second.Self().State, second.log.String())
+		second.end()
+	})
+}
+
+// Too few members for the copies are a warning, once, and a metric; so it is when they become too few.
+func TestFewMembers(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		lacking := func(node *node) float64 {
+			return testutil.ToFloat64(onlyMetric{node.metrics, descLacking})
+		}
+		const warning = "there are fewer members than copies"
+		cfg := testConfig(n, 1)
+		cfg.ReplicationFactor = 3
+		first := launch(t, cfg)
+		time.Sleep(10 * time.Second)
+		require.NotContains(t, first.log.String(), warning, "others may still come")
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, strings.Count(first.log.String(), warning), first.log.String())
+		require.Contains(t, first.log.String(), "members=1 replication_factor=3")
+		require.EqualValues(t, 2, lacking(first))
+		var others []*node
+		for i := range 2 {
+			cfg := testConfig(n, i+2)
+			cfg.ReplicationFactor = 3
+			others = append(others, launch(t, cfg))
+		}
+		time.Sleep(time.Minute)
+		require.Contains(t, first.log.String(), "as many members as copies again")
+		require.Zero(t, lacking(first))
+		require.NotContains(t, others[1].log.String(), warning)
+		others[0].kill(n)
+		time.Sleep(time.Minute)
+		require.Equal(t, 2, strings.Count(first.log.String(), warning))
+		require.EqualValues(t, 1, lacking(first))
+		endAll(first, others[1])
+	})
+}
+
+// onlyMetric collects one metric of several.
+type onlyMetric struct {
+	prometheus.Collector
+	desc *prometheus.Desc
+}
+
+func (o onlyMetric) Describe(ch chan<- *prometheus.Desc) { ch <- o.desc }
+
+func (o onlyMetric) Collect(ch chan<- prometheus.Metric) {
+	all := make(chan prometheus.Metric)
+	go func() { defer close(all); o.Collector.Collect(all) }()
+	for m := range all {
+		if m.Desc() == o.desc {
+			ch <- m
+		}
+	}
+}
+
+// A newcomer is JOINING for the observe_period, and takes other tokens in place of those that another member has.
+func TestObservePeriod(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		first := launch(t, testConfig(n, 1))
+		time.Sleep(10 * time.Second)
+		cfg := testConfig(n, 2)
+		cfg.ObservePeriod = 20 * time.Second
+		cfg.TokensFile = filepath.Join(t.TempDir(), "tokens")
+		require.NoError(t, storeTokens(cfg.TokensFile, first.Self().Tokens), "as of a disk that was copied")
+		second := launch(t, cfg)
+		time.Sleep(15 * time.Second)
+		require.Equal(t, map[string]string{"member-1": "ACTIVE", "member-2": "JOINING"}, first.states(), second.log.String())
+		require.Equal(t, 1, first.Healthy(), "it takes no pushes yet")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, all("ACTIVE", "member-1", "member-2"), first.states())
+		require.Len(t, second.Self().Tokens, 128)
+		for _, token := range second.Self().Tokens {
+			require.NotContains(t, first.Self().Tokens, token)
+		}
+		endAll(first, second)
+	})
+}
+
+// A member that leaves still gossips for the final_sleep: others know that it has left and not only that it is gone.
+func TestFinalSleep(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		cfg := testConfig(n, 1)
+		cfg.FinalSleep = 30 * time.Second
+		first, second := launch(t, cfg), launch(t, testConfig(n, 2))
+		time.Sleep(20 * time.Second)
+		begin := time.Now()
+		first.stop()
+		time.Sleep(20 * time.Second)
+		require.Equal(t, all("ACTIVE", "member-2"), second.states())
+		require.EqualValues(t, 2, second.gossip.nodes.Load(), "its node is still there")
+		require.NoError(t, <-first.done)
+		require.GreaterOrEqual(t, time.Since(begin), cfg.FinalSleep)
+		require.Less(t, time.Since(begin), cfg.FinalSleep+20*time.Second)
 		second.end()
 	})
 }

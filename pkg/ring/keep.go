@@ -25,6 +25,7 @@ func (r *Ring) keep(ctx context.Context) error {
 		case <-ticker.C:
 			now := time.Now()
 			r.examine(now, now.Sub(last)-tick)
+			r.countCopies(now)
 			last = now
 		case <-r.dirty:
 			begin := time.Now()
@@ -86,6 +87,29 @@ func (r *Ring) examine(now time.Time, asleep time.Duration) {
 	}
 	if changed {
 		r.touch()
+	}
+}
+
+// fewPatience is how long there may be fewer members than copies before it is said: members that start come one after the other.
+const fewPatience = 15 * time.Second
+
+// countCopies says once that there are fewer members that take pushes than there are to be copies, and once that there are enough.
+func (r *Ring) countCopies(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	writers := r.view.Load().writers
+	switch {
+	case r.self.Body.State != Active || writers >= r.cfg.ReplicationFactor:
+		if r.fewSaid && writers >= r.cfg.ReplicationFactor {
+			r.log.Info("there are as many members as copies again", "members", writers, "replication_factor", r.cfg.ReplicationFactor)
+		}
+		r.few, r.fewSaid = time.Time{}, false
+	case r.few.IsZero():
+		r.few = now
+	case !r.fewSaid && now.Sub(r.few) >= fewPatience:
+		r.fewSaid = true
+		r.log.Warn("there are fewer members than copies: streams are stored on those that there are, and are lost with them",
+			"members", writers, "replication_factor", r.cfg.ReplicationFactor)
 	}
 }
 

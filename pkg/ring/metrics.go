@@ -50,6 +50,7 @@ var (
 	descOldest    = prometheus.NewDesc("loki_ring_oldest_member_timestamp", "The oldest heartbeat of the members in a state.", []string{"name", "state"}, nil)
 	descOwnTokens = prometheus.NewDesc("loki_member_ring_tokens_owned", "Tokens of this member.", []string{"name"}, nil)
 	descToOwn     = prometheus.NewDesc("loki_member_ring_tokens_to_own", "Tokens that this member is to have.", []string{"name"}, nil)
+	descLacking   = prometheus.NewDesc("logstore_ring_lacking_members", "How many more members must take pushes for streams to have all their copies.", nil, nil)
 	descNodes     = prometheus.NewDesc("loki_memberlist_client_cluster_members_count", "Nodes that gossip, as seen from this one.", nil, nil)
 	descScore     = prometheus.NewDesc("loki_memberlist_client_cluster_node_health_score", "How slow this node finds itself; 0 is healthy.", nil, nil)
 	descQueued    = prometheus.NewDesc("loki_memberlist_client_messages_in_broadcast_queue", "Changes that wait to be sent.", nil, nil)
@@ -119,6 +120,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for i, mem := range v.members {
 		gauge(descOwned, v.shares[i], Names[0], mem.ID)
 	}
+	gauge(descLacking, float64(max(0, m.ring.cfg.ReplicationFactor-v.writers)))
 	m.collectGossip(ch, gauge)
 }
 

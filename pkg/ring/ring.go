@@ -45,6 +45,8 @@ type Ring struct {
 	ready   time.Time // when the own member became ACTIVE
 	rival   entry     // who lived under the own ID before; its Body.Version is 0 if nobody did
 	watch   map[string]*watched
+	few     time.Time // since when there are fewer members than copies; zero: there are enough
+	fewSaid bool
 	changed chan struct{} // closed when the view changes
 }
 
