@@ -93,7 +93,7 @@ func clusterFaults() []clusterFault {
 			strike: func(c *Cluster, l *load) {
 				before := c.Members[2].Metric("loki_ingester_wal_disk_full_failures_total")
 				c.fillDisk(2)
-				c.flush()
+				c.flush() // others upload files of the index, which this one cannot keep
 				require.Eventually(c.t, func() bool {
 					return c.Members[2].Metric("loki_ingester_wal_disk_full_failures_total") > before
 				}, 20*time.Second, 50*time.Millisecond, "it says so")

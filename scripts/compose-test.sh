@@ -82,6 +82,15 @@ push() { curl -fsS -H 'Content-Type: application/json' "$gateway/loki/api/v1/pus
 found() { curl -fsS -G "$gateway/loki/api/v1/query_range" --data-urlencode 'query={app="compose"}' | grep -q 'through the gateway'; }
 try push
 try found
+# A real client, and the requests of Grafana's Explore and of its variables, through the gateway.
+node integration/testdata/node/pino.mjs "$gateway" api 100
+end=$(date +%s)
+ask() { curl -fsS -G -H 'X-Loki-Response-Encoding-Flags: categorize-labels' "$gateway/loki/api/v1/$1" --data-urlencode "start=$((end - 3600))000000000" --data-urlencode "end=$((end + 60))000000000" "${@:2}"; }
+shipped() { ask query_range --data-urlencode 'query={app="api"}' --data-urlencode direction=backward --data-urlencode limit=1000 --data-urlencode step=2000ms | grep -q '"encodingFlags":\["categorize-labels"\]'; }
+volume() { ask query_range --data-urlencode 'query=sum by (level, detected_level) (count_over_time({app="api"}[1m]))' --data-urlencode step=60000ms | grep -q '"matrix"'; }
+try shipped
+try volume
+try eval 'ask label/app/values | grep -q compose'
 docker kill "$(docker-compose -p "$project" ps -q logstore-2)" >/dev/null
 try push
 try found

@@ -17,6 +17,9 @@ const pingName = "ping"
 func (p *Pool) ping(ctx context.Context, m *peer) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Client.PingTimeout)
 	defer cancel()
+	if m.isDown() {
+		m.lanes[lanePush].ResetConnectBackoff() // it is asked now, not when gRPC would try again
+	}
 	_, err := p.exchange(ctx, m, lanePush, pingName, nil, false)
 	switch {
 	case err == nil:

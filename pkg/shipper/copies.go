@@ -208,7 +208,7 @@ func (c *copies[F]) dropUnused(t *remoteTable[F]) bool {
 		return false
 	}
 	for _, f := range files {
-		c.forget(f.path)
+		c.forget(f.path())
 	}
 	removeEmptyFolders(filepath.Join(c.cfg.CacheLocation, t.name))
 	return true

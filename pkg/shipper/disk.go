@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"logstore/pkg/schema"
@@ -25,7 +26,8 @@ const (
 // remoteFile is an object of a table. Its state is guarded by copies.mu.
 type remoteFile struct {
 	object schema.IndexFile
-	path   string
+	// where is the path of the copy. It is another one once the copy had to be put on another disk.
+	where atomic.Pointer[string]
 
 	// ready is set while the copy is on the disk; busy while it is fetched or evicted.
 	ready bool
@@ -39,6 +41,14 @@ type remoteFile struct {
 	size    int64
 	elem    *list.Element
 }
+
+func newRemoteFile(object schema.IndexFile, path string) *remoteFile {
+	f := &remoteFile{object: object}
+	f.where.Store(&path)
+	return f
+}
+
+func (f *remoteFile) path() string { return *f.where.Load() }
 
 // disk keeps account of the copies. It is guarded by copies.mu.
 type disk struct {
@@ -112,7 +122,7 @@ func (c *copies[F]) evict(except *remoteFile) {
 	c.metrics.bytes.Set(float64(c.disk.bytes))
 	c.mu.Unlock()
 	for _, f := range victims {
-		c.forget(f.path)
+		c.forget(f.path())
 		c.metrics.evictions.Inc()
 		c.mu.Lock()
 		done := f.busy.done
@@ -124,6 +134,7 @@ func (c *copies[F]) evict(except *remoteFile) {
 
 // openCache makes the folder of the copies and takes up what is in it.
 func (c *copies[F]) openCache() error {
+	c.dropSpares() // an earlier run may have died
 	err := os.MkdirAll(c.cfg.CacheLocation, 0o777)
 	if err == nil {
 		err = c.adopt()
@@ -179,7 +190,7 @@ func (c *copies[F]) adoptTable(key tableKey, dir string) error {
 		if t.used.Before(info.ModTime()) {
 			t.used = info.ModTime()
 		}
-		f := &remoteFile{object: object, path: path}
+		f := newRemoteFile(object, path)
 		t.files[object] = f
 		c.arrived(f, info.Size())
 		return nil

@@ -104,13 +104,13 @@ func (t *remoteTable[F]) list(ctx context.Context) error {
 	t.c.mu.Unlock()
 	for object := range found {
 		if t.files[object] == nil {
-			t.files[object] = &remoteFile{object: object, path: t.localPath(object)}
+			t.files[object] = newRemoteFile(object, t.localPath(object))
 		}
 	}
 	t.listed = began
 	t.mu.Unlock()
 	for _, f := range gone {
-		t.c.forget(f.path)
+		t.c.forget(f.path())
 	}
 	if t.c.listed != nil {
 		t.c.listed(t.key, found, began)
@@ -203,7 +203,7 @@ func (t *remoteTable[F]) openAll(ctx context.Context, remote []*remoteFile) ([]o
 	for i, f := range remote {
 		group.Go(func() error {
 			file, r, err := t.openFile(ctx, f)
-			files[i], releases[i] = openFile[F]{object: f.object, path: f.path, file: file}, r
+			files[i], releases[i] = openFile[F]{object: f.object, path: f.path(), file: file}, r
 			return err
 		})
 	}
@@ -221,7 +221,7 @@ func (t *remoteTable[F]) openFile(ctx context.Context, f *remoteFile) (file F, r
 		if err != nil {
 			return file, nil, err
 		}
-		file, release, err := t.c.pool.acquire(f.path)
+		file, release, err := t.c.pool.acquire(f.path())
 		if err == nil {
 			return file, func() { release(); letGo() }, nil
 		}
@@ -247,7 +247,7 @@ func (t *remoteTable[F]) distrust(f *remoteFile, serial int, corrupt bool, cause
 	if first && corrupt {
 		// It happens under the lock, so that nobody fetches the file before its name is free.
 		t.c.metrics.corruptFiles.Inc()
-		setAside(f.path, cause, t.c.logger)
+		setAside(f.path(), cause, t.c.logger)
 	}
 	t.c.mu.Unlock()
 }
@@ -286,18 +286,23 @@ const downloadAttempts = 3
 
 // download makes the copy of a file unless an earlier run left it.
 func (t *remoteTable[F]) download(ctx context.Context, f *remoteFile) error {
-	if info, err := os.Stat(f.path); err == nil {
+	if info, err := os.Stat(f.path()); err == nil {
 		t.c.arrived(f, info.Size())
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o777); err != nil {
-		return fmt.Errorf("cannot make a folder for an index table: %w", err)
-	}
+	spares := t.c.spares()
 	var err error
-	for range downloadAttempts {
+	for attempt := 0; attempt < downloadAttempts; attempt++ {
 		err = t.fetch(ctx, f)
 		t.c.metrics.downloads.WithLabelValues(status(err)).Inc()
-		if !errors.Is(err, t.c.format.corrupt) && !errors.Is(err, errBody) || ctx.Err() != nil {
+		if isFull(err) && len(spares) > 0 && ctx.Err() == nil {
+			spare := filepath.Join(spares[0], t.name, filepath.Base(filepath.Dir(f.path())), filepath.Base(f.path()))
+			t.c.logger.Warn("the disk of the index cache is full; a copy goes elsewhere", "path", spare, "err", err)
+			f.where.Store(&spare)
+			spares, attempt = spares[1:], -1
+			continue
+		}
+		if !errors.Is(err, t.c.format.corrupt) && !errors.Is(err, errBody) || isFull(err) || ctx.Err() != nil {
 			break
 		}
 		t.c.metrics.corruptFiles.Inc()
@@ -306,7 +311,7 @@ func (t *remoteTable[F]) download(ctx context.Context, f *remoteFile) error {
 	if err != nil {
 		return fmt.Errorf("cannot fetch index file %s: %w", f.object.Key(t.keyPrefix()), err)
 	}
-	info, err := os.Stat(f.path)
+	info, err := os.Stat(f.path())
 	if err != nil {
 		return fmt.Errorf("cannot keep index file %s: %w", f.object.Key(t.keyPrefix()), err)
 	}
@@ -320,9 +325,12 @@ func (t *remoteTable[F]) fetch(ctx context.Context, f *remoteFile) error {
 		return err
 	}
 	defer r.Close()
-	temp := f.path + tempSuffix
+	if err := os.MkdirAll(filepath.Dir(f.path()), 0o777); err != nil {
+		return fmt.Errorf("cannot make a folder for an index table: %w", err)
+	}
+	temp := f.path() + tempSuffix
 	if err := t.c.format.unpack(temp, r, f.object.Compressed()); err != nil {
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
-	return os.Rename(temp, f.path)
+	return os.Rename(temp, f.path())
 }

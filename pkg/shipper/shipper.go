@@ -137,7 +137,9 @@ func (s *Shipper) shutdown(ctx context.Context) error {
 	} else {
 		s.logger.Error("index files are left for the next start", "files", s.local.waiting(), "err", err)
 	}
-	return errors.Join(err, s.pool.close())
+	err = errors.Join(err, s.pool.close())
+	s.copies.dropSpares()
+	return err
 }
 
 // lastUpload uploads what is left, or hands it over to others that stay if the bucket does not take it. It waits on for the bucket

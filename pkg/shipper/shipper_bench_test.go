@@ -79,7 +79,7 @@ func BenchmarkSelect(b *testing.B) {
 		for b.Loop() {
 			for _, t := range reader.copies.tables {
 				for _, f := range t.files {
-					reader.sets.forget(f.path)
+					reader.sets.forget(f.path())
 				}
 			}
 			_, err := reader.Select(b.Context(), "acme", sel, reader.periods.SpansOf(wholeDay))
