@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.revision=$(shell git rev-parse --short HEAD 2>/dev/null) -X main.branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 FUZZTIME ?= 2s
 # Packages whose tests also run under the race detector: those with goroutines of their own.
-RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/... ./pkg/shipper/... ./pkg/compactor/... ./pkg/deletes/... ./pkg/store/... ./pkg/logql/engine/... ./pkg/querier/... ./pkg/api/... ./pkg/limits/... ./pkg/app/... ./pkg/ruler/... ./pkg/remotewrite/... ./pkg/alertmanager/... ./pkg/cache/... ./pkg/changes/... ./pkg/ring/... ./pkg/rpc/...
+RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/... ./pkg/shipper/... ./pkg/compactor/... ./pkg/deletes/... ./pkg/store/... ./pkg/logql/engine/... ./pkg/querier/... ./pkg/api/... ./pkg/limits/... ./pkg/app/... ./pkg/ruler/... ./pkg/remotewrite/... ./pkg/alertmanager/... ./pkg/cache/... ./pkg/changes/... ./pkg/ring/... ./pkg/rpc/... ./pkg/auth/... ./pkg/certs/... ./pkg/trace/...
 
 # The web page: sources in ui/, built files in pkg/ui/dist, which are committed so that go install needs no Node.
 .PHONY: ui

@@ -50,6 +50,10 @@ func TestDocsCommands(t *testing.T) {
 			`"level=error msg=\"card refused\" user=9 took=230ms"`, `"metric":{"app":"shop"},"value":`, `{"status":"success","data":["shop"]}`,
 			`"metric":{},"value":`, "no problem found", "config is valid", "on two members",
 		},
+		"docs/security.md": {
+			"config is valid", "pushed: 204", `{"status":"success","data":["app"`, "credentials are missing 401",
+			"do not allow the tenant other 403", "do not allow this 403",
+		},
 		"docs/migration.md": {
 			"config is valid", "1946 entries", "request 1 of acme", "let a period with store boltdb-shipper follow",
 			"verified: all days have the same chunks and entries on both sides", "1947 entries",
