@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"logstore/pkg/cli"
 	"logstore/pkg/command"
+	"logstore/pkg/config"
 	"logstore/pkg/configtool"
 	"logstore/pkg/ruletool"
 	"logstore/pkg/tools"
@@ -31,7 +33,8 @@ func commands() *command.Command {
 		ruletool.Command(),
 		configtool.Command(),
 		tools.Failpoints(),
-		command.Completion(root),
+		command.Completion(root, config.FlagNames()...),
+		versionCommand(),
 		health(),
 		credentials(),
 	)
@@ -46,6 +49,20 @@ func runCommand(root *command.Command, args []string, stdout, stderr io.Writer) 
 	in := command.OS()
 	in.Stdout, in.Stderr = stdout, stderr
 	return root.Main(ctx, in, args)
+}
+
+// versionCommand says what -version says.
+func versionCommand() *command.Command {
+	return &command.Command{
+		Name: "version", Summary: "print the version",
+		Run: func(_ context.Context, in *command.IO, _ []string) error { return writeVersion(in.Stdout) },
+	}
+}
+
+func writeVersion(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "logstore, version %s (branch: %s, revision: %s)\n  go version: %s\n  platform: %s/%s\n",
+		version, branch, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }
 
 // usageOfCommands ends what -help shows.

@@ -54,8 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case setup.Help:
 		err = errors.Join(config.Usage(stdout), usageOfCommands(stdout))
 	case setup.Version:
-		_, err = fmt.Fprintf(stdout, "logstore, version %s (branch: %s, revision: %s)\n  go version: %s\n  platform: %s/%s\n",
-			version, branch, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		err = writeVersion(stdout)
 	case setup.ListTargets:
 		_, err = fmt.Fprintln(stdout, "all")
 	case setup.VerifyOnly:

@@ -54,7 +54,7 @@ func redacted(address string) string {
 }
 
 func probe(ctx context.Context, client *http.Client, cfg Config, address string) Status {
-	s := Status{Address: redacted(address)}
+	s := Status{Address: redacted(strings.TrimSuffix(address, alertsPath))}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	start := time.Now()

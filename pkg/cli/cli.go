@@ -19,8 +19,8 @@ func Commands() []*command.Command {
 	}
 }
 
-const connectHelp = "The store's address comes from -addr or $LOKI_ADDR, the tenant from -org-id or $LOKI_ORG_ID, user and password from " +
-	"$LOKI_USERNAME and $LOKI_PASSWORD, a token from $LOKI_BEARER_TOKEN or $LOKI_BEARER_TOKEN_FILE."
+const connectHelp = "The store's address comes from -addr or $LOKI_ADDR, the tenant from -org-id or $LOKI_ORG_ID, user and password\n" +
+	"from $LOKI_USERNAME and $LOKI_PASSWORD, a token from $LOKI_BEARER_TOKEN or $LOKI_BEARER_TOKEN_FILE."
 
 // conn is the connection of a command, and whether it is to be quiet.
 type conn struct {

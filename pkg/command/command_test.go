@@ -37,7 +37,7 @@ func testTree(got *[]string) *Command {
 		}},
 		{Name: "fail", Summary: "fail", Run: func(context.Context, *IO, []string) error { return errors.New("no") }},
 	}
-	root.Sub = append(root.Sub, Completion(root))
+	root.Sub = append(root.Sub, Completion(root, "store.flag"))
 	return root
 }
 
@@ -97,12 +97,16 @@ func TestCompletion(t *testing.T) {
 	code, _, script, _ := runTree(t, "completion", "bash")
 	require.Equal(t, ExitOK, code)
 	for line, want := range map[string]string{
-		"store ":           "look fail completion -help",
+		"store ":           "look fail completion -help -store.flag",
 		"store lo":         "look",
 		"store look ":      "at away -help",
 		"store look at -l": "-loud",
 		"store fail -":     "-help",
 		"store nothing ":   "",
+		"store -s":         "-store.flag",
+		// Arguments and values are no commands.
+		"store look at thing -config.file x -l": "-loud",
+		"store -loud look a":                    "at away",
 	} {
 		words := strings.Split(line, " ")
 		body := script + "\nCOMP_WORDS=(" + strings.Join(words[:len(words)-1], " ") + ` "` + words[len(words)-1] + `")` +

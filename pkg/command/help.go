@@ -10,18 +10,7 @@ import (
 // writeHelp writes what -help shows: usage, what it does, the commands of a group or the flags of a leaf.
 func (c *Command) writeHelp(w io.Writer, path string) error {
 	var out strings.Builder
-	switch {
-	case c.Run == nil:
-		fmt.Fprintf(&out, "Usage: %s COMMAND\n\n", path)
-	case c.Args == "":
-		fmt.Fprintf(&out, "Usage: %s [flags]\n\n", path)
-	default:
-		fmt.Fprintf(&out, "Usage: %s [flags] %s\n\n", path, c.Args)
-	}
-	out.WriteString(strings.ToUpper(c.Summary[:1]) + c.Summary[1:] + ".\n")
-	if c.Help != "" {
-		out.WriteString("\n" + strings.TrimSpace(c.Help) + "\n")
-	}
+	c.writeUsage(&out, path)
 	if c.Run == nil {
 		out.WriteString("\nCommands:\n")
 		c.writeCommands(&out, "  ", "")
@@ -67,6 +56,9 @@ func writeFlags(out *strings.Builder, set *flag.FlagSet) {
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" {
 			usage += " (default " + f.DefValue + ")"
+		}
+		if len(name) > 24 {
+			name += "\n" + strings.Repeat(" ", 26)
 		}
 		fmt.Fprintf(out, "  %-24s %s\n", name, strings.ReplaceAll(usage, "\n", "\n"+strings.Repeat(" ", 27)))
 	})

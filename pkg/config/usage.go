@@ -62,6 +62,21 @@ func Usage(w io.Writer) error {
 	return err
 }
 
+// FlagNames returns the names of all flags, without their dashes.
+func FlagNames() []string {
+	var names []string
+	_, text, _ := strings.Cut(usageHead, "Command:\n")
+	for line := range strings.Lines(text) {
+		if name, _, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "-"), " "); ok {
+			names = append(names, name)
+		}
+	}
+	for _, def := range flagDefs() {
+		names = append(names, def.flags[0])
+	}
+	return names
+}
+
 // blockHead says which prefixes a block has.
 func blockHead(block string) string {
 	var prefixes []string
