@@ -34,6 +34,9 @@ type reference struct {
 // sharedBlock is a block that is written once.
 type sharedBlock struct{ name, title string }
 
+// anchor is where the heading of the block is linked to.
+func (b sharedBlock) anchor() string { return strings.ReplaceAll(strings.ToLower(b.title), " ", "-") }
+
 // WriteReference writes what every key and flag does, as Markdown.
 func WriteReference(w io.Writer) error {
 	r := &reference{
@@ -88,7 +91,7 @@ func (r *reference) block(t reflect.Type, name string) {
 	fmt.Fprintf(&r.out, "## `%s`\n\n", name)
 	if b, ok := r.shared[t]; ok {
 		r.seen[t] = append(r.seen[t], name)
-		fmt.Fprintf(&r.out, "The keys are those of [%s](#%s).\n\n", strings.ToLower(b.title[:1])+b.title[1:], b.name)
+		fmt.Fprintf(&r.out, "The keys are those of [%s](#%s).\n\n", strings.ToLower(b.title[:1])+b.title[1:], b.anchor())
 	} else {
 		r.table(func() { r.fields(t, name) })
 	}
@@ -121,7 +124,7 @@ func (r *reference) field(t reflect.Type, f field, path string) {
 			kind = "map of blocks"
 		}
 		if b, ok := r.shared[inner.Elem()]; ok {
-			kind += " [" + b.name + "](#" + b.name + ")"
+			kind += " [" + b.name + "](#" + b.anchor() + ")"
 			r.row(path, kind, "", r.text(path, t))
 			return
 		}
@@ -233,7 +236,7 @@ func (r *reference) sharedBlocks() {
 	for _, t := range types {
 		b := r.shared[t]
 		paths := r.seen[t]
-		fmt.Fprintf(&r.out, "<a id=\"%s\"></a>\n\n### %s\n\n", b.name, b.title)
+		fmt.Fprintf(&r.out, "### %s\n\n", b.title)
 		if len(paths) == 0 {
 			continue
 		}
@@ -260,7 +263,7 @@ func (r *reference) sharedField(t reflect.Type, f field, block, name string) {
 	}
 	kind := ""
 	if b, ok := r.shared[t]; ok {
-		kind = "[" + b.name + "](#" + b.name + ")"
+		kind = "[" + b.name + "](#" + b.anchor() + ")"
 	} else if t.Kind() == reflect.Slice && isBlock(t.Elem()) {
 		kind = "list of blocks"
 	} else {
