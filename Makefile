@@ -4,6 +4,8 @@ BIN     := $(CURDIR)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.revision=$(shell git rev-parse --short HEAD 2>/dev/null) -X main.branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 FUZZTIME ?= 2s
+# The newest that Go 1.26 builds.
+GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.4
 # Packages whose tests also run under the race detector: those with goroutines of their own.
 RACE := ./pkg/wal/... ./pkg/ingester/... ./pkg/distributor/... ./pkg/objstore/... ./pkg/shipper/... ./pkg/compactor/... ./pkg/deletes/... ./pkg/store/... ./pkg/logql/engine/... ./pkg/querier/... ./pkg/api/... ./pkg/limits/... ./pkg/app/... ./pkg/ruler/... ./pkg/remotewrite/... ./pkg/alertmanager/... ./pkg/cache/... ./pkg/changes/... ./pkg/ring/... ./pkg/rpc/... ./pkg/auth/... ./pkg/certs/... ./pkg/trace/...
 
@@ -41,6 +43,23 @@ manifests: ## lints the Helm chart and renders deploy/kubernetes and the test ca
 
 deploy-check: ## the Kubernetes objects against their types; a module of its own, without Helm
 	cd deploy/check && $(GO) vet ./... && $(GO) test ./...
+
+# What a release is built for; goreleaser builds the first two systems.
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+cross: ## compiles for each platform
+	@for p in $(PLATFORMS); do echo $$p; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/cross/$${p%/*}-$${p#*/}/ ./cmd/logstore || exit 1; done
+
+sbom: build ## what the binary is made of, in the format of CycloneDX
+	$(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -output $(BIN)/logstore.cdx.json $(BIN)/logstore
+
+release-check: ## checks .goreleaser.yaml and builds this platform's binary as a release does; the first time builds goreleaser, some minutes
+	GOFLAGS= $(GO) run $(GORELEASER) check
+	IMAGE=logstore GOFLAGS= $(GO) run $(GORELEASER) build --snapshot --single-target --clean
+	dist/*/logstore -version
+
+release-snapshot: ## a whole release without publishing; needs docker and syft
+	IMAGE=logstore $(GO) run $(GORELEASER) release --snapshot --clean
 
 integration: build ## whole processes, real servers
 	LOGSTORE_BIN=$(BIN)/logstore $(GO) test -timeout 25m -parallel 6 ./integration/...
