@@ -26,6 +26,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"logstore/integration/testservers"
+	"logstore/pkg/auth"
 )
 
 // gossipNames is where the members' names stand in the rendered configuration.
@@ -91,15 +92,19 @@ func readRendered(t *testing.T, path string) rendered {
 // place makes the pod's paths those of a folder, as its mounts do, and returns its arguments as the kubelet would.
 func (r rendered) place(t *testing.T, dir, pod, zone string) []string {
 	t.Helper()
-	paths := strings.NewReplacer("/data", dir+"/data", "/etc/logstore-tls", dir+"/tls", "/etc/logstore/", dir+"/")
+	paths := strings.NewReplacer("/data", dir+"/data", "/etc/logstore-tls", dir+"/tls", "/etc/logstore-auth", dir, "/etc/logstore/", dir+"/")
 	require.NoError(t, os.MkdirAll(dir+"/data", 0o755))
 	writeFile(t, dir, "loki.yaml", paths.Replace(r.config))
+	writeFile(t, dir, "users.yaml", "users: [{name: shipper, token_hashes: ["+auth.HashToken([]byte(podToken))+"], tenants: [acme]}]\n")
 	var args []string
 	for _, a := range r.args {
 		args = append(args, strings.NewReplacer("$(POD_NAME)", pod, "$(ZONE)", zone, "/etc/logstore/", dir+"/").Replace(a))
 	}
 	return args
 }
+
+// podToken is the token of the user that pushes and reads where there is authentication.
+const podToken = "lgs_of-a-test"
 
 // TestKubernetesConfig lets the store check the configuration and command line that each of the chart's test values gives.
 func TestKubernetesConfig(t *testing.T) {
@@ -111,7 +116,7 @@ func TestKubernetesConfig(t *testing.T) {
 		dir := t.TempDir()
 		newAuthority(t).issue(t, dir+"/tls", "logs-logstore")
 		cmd := exec.Command(Binary(t), append(r.place(t, dir, "logs-logstore-0", ""), "-verify-config")...)
-		cmd.Env = append(append(os.Environ(), "S3_BUCKET=logs", "S3_ENDPOINT=http://127.0.0.1:1", "S3_ACCESS_KEY=a", "S3_SECRET_KEY=b"), r.env...)
+		cmd.Env = append(append(os.Environ(), "S3_BUCKET=logs", "CLUSTER_SECRET=c", "S3_ENDPOINT=http://127.0.0.1:1", "S3_ACCESS_KEY=a", "S3_SECRET_KEY=b"), r.env...)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s: %s", path, out)
 		require.Contains(t, string(out), "config is valid", path)

@@ -9,11 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
-// Prometheus is a running Prometheus that takes remote writes and scrapes nothing.
+// Prometheus is a running Prometheus that takes remote writes.
 type Prometheus struct {
 	*Process
 	// URL is where it serves HTTP.
@@ -22,11 +23,15 @@ type Prometheus struct {
 	dir, path, address string
 }
 
-// StartPrometheus starts a Prometheus. It is killed when the test ends.
-func StartPrometheus(tb testing.TB) *Prometheus {
+// StartPrometheus starts a Prometheus, which scrapes the targets, host:port each, every second. It is killed when the test ends.
+func StartPrometheus(tb testing.TB, targets ...string) *Prometheus {
 	tb.Helper()
 	p := &Prometheus{dir: tb.TempDir(), path: find(tb, "prometheus"), address: FreeAddress(tb)}
-	if err := os.WriteFile(filepath.Join(p.dir, "prometheus.yml"), []byte("global: {}\n"), 0o600); err != nil {
+	config := "global: {}\n"
+	if len(targets) > 0 {
+		config = "global: {scrape_interval: 1s}\nscrape_configs: [{job_name: test, static_configs: [{targets: ['" + strings.Join(targets, "', '") + "']}]}]\n"
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	p.URL = "http://" + p.address
