@@ -47,7 +47,7 @@ func TestDocsCommands(t *testing.T) {
 	pages := documents(t)
 	for name, want := range map[string][]string{
 		"docs/getting-started.md": {
-			`"level=error msg=\"card refused\" user=9 took=230ms"`, `"metric":{"app":"shop"},"value":`, `{"status":"success","data":["shop"]}`,
+			`"level=error msg=\"card refused\" user=9 took=230ms"`, `"metric":{"app":"shop"},"value":`, "card refused", "numbers",
 			`"metric":{},"value":`, "no problem found", "config is valid", "on two members",
 		},
 		"docs/security.md": {
@@ -119,6 +119,9 @@ func anchors(page string) (names []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutBlocks(page), -1) {
 		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
 		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	for _, m := range regexp.MustCompile(`<a id="([^"]+)">`).FindAllStringSubmatch(page, -1) {
+		names = append(names, m[1])
 	}
 	return names
 }
