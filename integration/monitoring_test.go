@@ -18,8 +18,8 @@ import (
 	"logstore/integration/testservers"
 )
 
-// quiet are the metrics that a cluster in good health does not have: they come with the first event that they count.
-var quiet = []string{
+// uneventful are the metrics that a cluster in good health does not have: they come with the first event that they count.
+var uneventful = []string{
 	"logstore_ruler_remote_write_last_success_timestamp_seconds", // no receiver is configured here
 	"logstore_objstore_retries_total",
 }
@@ -103,7 +103,7 @@ panels:
 		require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, "success", answer.Status, "%s, %s: %s: %s", p.dashboard, p.title, p.expr, answer.Error)
-		for _, name := range quiet {
+		for _, name := range uneventful {
 			if strings.Contains(p.expr, name) {
 				continue panels
 			}
