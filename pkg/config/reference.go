@@ -111,7 +111,7 @@ func (r *reference) field(t reflect.Type, f field, path string) {
 	}
 	if b, ok := r.shared[inner]; ok {
 		r.seen[inner] = append(r.seen[inner], path)
-		r.row(path, "["+b.name+"](#"+b.name+")", "", r.text(path, t))
+		r.row(path, "["+b.name+"](#"+b.anchor()+")", "", r.text(path, t))
 		return
 	}
 	if isBlock(inner) {
