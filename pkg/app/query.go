@@ -42,6 +42,7 @@ func (a *App) newQuerier() error {
 		generation = a.deletes.Generation
 	}
 	a.rpcServer.Handle(changesCall, a.serveChanges)
+	cfg.MaxFetches = a.cfg.Storage.MaxParallelGetChunk
 	cfg.Shards = a.cfg.QueryRange.ParalleliseShardableQueries
 	var err error
 	a.querier, err = querier.New(cfg, querier.Deps{
@@ -49,7 +50,7 @@ func (a *App) newQuerier() error {
 		Changes: a.changesOf, Generation: generation,
 		Caches: querier.Caches{
 			Results: a.caches.results, Instant: a.caches.instant, Stats: a.caches.stats, Volume: a.caches.volume,
-			Series: a.caches.series, Labels: a.caches.labels,
+			Series: a.caches.series, Labels: a.caches.labels, Index: a.caches.index,
 		},
 		Peers: a.queryPeers(),
 	})

@@ -148,7 +148,7 @@ func (w *window) value(ctx context.Context, parts, streams int) (engine.Matrix, 
 		eg.Go(func() (err error) {
 			p := w.p
 			p.Start, p.End = edge[1], edge[1]
-			found[len(runs)+i], warnings[len(runs)+i], err = w.sliced(inner, edge[1]-edge[0], p, 1)
+			found[len(runs)+i], warnings[len(runs)+i], err = w.edge(inner, edge[1]-edge[0], p)
 			return err
 		})
 	}
@@ -170,6 +170,20 @@ func (w *window) value(ctx context.Context, parts, streams int) (engine.Matrix, 
 // sliced evaluates the leg with a window of some length.
 func (w *window) sliced(ctx context.Context, length int64, p engine.Params, shards int) (engine.Matrix, []string, error) {
 	return w.request.leg(ctx, w.leg.over(length), p, shards)
+}
+
+// edge evaluates the leg over the head or the tail: here, for they are short, and their length may be one that no query can be written
+// with.
+func (w *window) edge(ctx context.Context, length int64, p engine.Params) (engine.Matrix, []string, error) {
+	lim := w.engine
+	lim.MaxSeries = 0
+	p.Expr, p.Text = w.leg.over(length).expr, ""
+	res, err := w.run(ctx, p, lim)
+	if err != nil {
+		return nil, nil, err
+	}
+	series := seriesOf(res.Value)
+	return series, res.Warnings, w.engine.Budget.Hold(matrixBytes(series), w.engine)
 }
 
 // endOf is the last instant of the slice with a place among the whole ones.

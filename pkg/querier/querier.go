@@ -39,6 +39,8 @@ type Config struct {
 	AlignStep bool
 	// MaxConcurrent bounds the goroutines of one query.
 	MaxConcurrent int
+	// MaxFetches bounds the chunks that one run fetches at a time; zero leaves it to the engine.
+	MaxFetches int
 	// MaxMemory bounds the bytes that one query may hold; zero means no bound.
 	MaxMemory int64
 	// TailMaxDuration ends a tail after so long; zero never does.
@@ -90,6 +92,8 @@ type Caches struct {
 	Results, Instant cache.Cache
 	// Stats, Volume, Series and Labels are of the requests of those names.
 	Stats, Volume, Series, Labels cache.Cache
+	// Index is of what the index says of the size of queries.
+	Index cache.Cache
 }
 
 // Querier answers queries. It is safe for concurrent use.
@@ -200,6 +204,7 @@ func (q *Querier) engineLimits(lim *limits.Limits) engine.Limits {
 		MaxSeries:      lim.MaxQuerySeries,
 		MaxBytesRead:   int64(smaller(lim.MaxQuerierBytesRead, lim.MaxQueryBytesRead)),
 		MaxMemory:      q.cfg.MaxMemory,
+		MaxOpen:        q.cfg.MaxFetches,
 		MaxParallelism: parallelism(q.cfg.MaxConcurrent, lim.MaxQueryParallelism),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"logstore/pkg/cache"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/engine"
@@ -343,4 +345,44 @@ func TestSpreadWithoutMembers(t *testing.T) {
 	}()
 	_, err = f.q.Query(ctx, p)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestEstimatesAreKept asks the index once for the size of a query that comes again.
+func TestEstimatesAreKept(t *testing.T) {
+	f := newFront(t, nil)
+	c := newCrew(t, 2, f.src)
+	index := &countingSource{Source: f.src}
+	f.use(t, func(l *limits.Limits, _ *querier.Config, d *querier.Deps) {
+		d.Caches = querier.Caches{Index: cache.NewLocal("index", cache.LocalConfig{MaxBytes: 1 << 20}, cache.Deps{})}
+		l.TSDBMaxBytesPerShard = 1 << 20
+		d.Peers = c.peers(index)
+	}, f.src)
+	for i := range 3000 {
+		f.src.Add(labels.FromStrings("app", fmt.Sprint("a", i%30)), model.Entry{Timestamp: f.now.UnixNano() - int64(i)*1e9, Line: "x"})
+	}
+	e, err := syntax.Parse(`sum(count_over_time({app=~".+"} |= "x" [5m]))`)
+	require.NoError(t, err)
+	ask := func() {
+		t.Helper()
+		p := engine.Params{Expr: e, Start: f.now.Add(-time.Hour).UnixNano(), End: f.now.UnixNano(), Step: time.Minute}
+		res := f.query(t, p)
+		require.Empty(t, sameValue(f.plain(t, p), res.Value))
+	}
+	ask()
+	ask()
+	require.EqualValues(t, 1, index.asked.Load())
+	f.now = f.now.Add(6 * time.Minute)
+	ask()
+	require.EqualValues(t, 2, index.asked.Load(), "what is recent is asked for anew after a while")
+}
+
+// countingSource counts selections.
+type countingSource struct {
+	logql.Source
+	asked atomic.Int64
+}
+
+func (s *countingSource) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	s.asked.Add(1)
+	return s.Source.Select(ctx, sel)
 }

@@ -69,7 +69,8 @@ func decodeSubquery(b []byte) (p engine.Params, lim engine.Limits, err error) {
 		return p, lim, errSubquery
 	}
 	if p.Expr, err = syntax.Parse(p.Text); err != nil {
-		return p, lim, fmt.Errorf("%w: %w", errSubquery, err)
+		// Not the query's fault: another member may read it, and this one's caller can.
+		return p, lim, fmt.Errorf("%w: %s", errSubquery, err.Error())
 	}
 	return p, lim, nil
 }

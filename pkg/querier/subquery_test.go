@@ -1,6 +1,7 @@
 package querier
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -53,6 +54,9 @@ func TestSubqueryMessages(t *testing.T) {
 		_, _, err := decodeSubquery(b[:n])
 		require.Error(t, err)
 	}
+	_, _, err = decodeSubquery(bytes.Replace(b, []byte("topk"), []byte("tops"), 1))
+	require.ErrorIs(t, err, errSubquery)
+	require.False(t, engine.IsBadQuery(err), "a query that only this member cannot read is run by another")
 	for _, a := range sampleAnswers() {
 		b := appendAnswer(nil, a)
 		got, err := decodeAnswer(b)

@@ -2,8 +2,12 @@ package querier
 
 import (
 	"context"
+	"encoding/binary"
+	"strings"
 	"sync/atomic"
+	"time"
 
+	"logstore/pkg/cache"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/syntax"
@@ -50,34 +54,71 @@ func (r *request) weigh(ctx context.Context, sel logql.Selection, plain bool) we
 	if plain {
 		w.cost = &r.q.costs[1]
 	}
-	for _, src := range []logql.Source{peers.Recent, peers.Stored} {
-		if src == nil {
-			continue
-		}
-		seen := src
-		if len(r.ids) > 1 {
-			seen = tenants{source: src, ids: r.ids}
-		}
-		streams, err := seen.Select(ctx, sel)
-		if err != nil {
-			continue // the query will say so
-		}
-		pieces := 0.0
-		for i := range streams {
-			for _, p := range streams[i].Pieces {
-				part, _ := share(p, sel.Interval)
-				pieces += part
-			}
-		}
-		if src == peers.Recent {
-			// Each of the others has as much.
-			pieces *= float64(r.spread.size) / float64(max(1, min(peers.Copies, r.spread.size)))
-		}
+	if peers.Recent != nil {
+		// Each of the others has as much.
+		pieces, streams := r.countPieces(ctx, peers.Recent, sel)
+		w.pieces = pieces * float64(r.spread.size) / float64(max(1, min(peers.Copies, r.spread.size)))
+		w.streams = streams
+	}
+	if peers.Stored != nil {
+		pieces, streams := r.storedPieces(ctx, sel)
 		w.pieces += pieces
-		w.streams = max(w.streams, len(streams))
+		w.streams = max(w.streams, streams)
 	}
 	w.bytes = int64(w.pieces * w.cost.get())
 	return w
+}
+
+// countPieces returns how many pieces a source has, those that reach beyond the interval in part, and how many streams.
+func (r *request) countPieces(ctx context.Context, src logql.Source, sel logql.Selection) (pieces float64, streams int) {
+	if len(r.ids) > 1 {
+		src = tenants{source: src, ids: r.ids}
+	}
+	found, err := src.Select(ctx, sel)
+	if err != nil {
+		return 0, 0 // the query will say so
+	}
+	for i := range found {
+		for _, p := range found[i].Pieces {
+			part, _ := share(p, sel.Interval)
+			pieces += part
+		}
+	}
+	return pieces, len(found)
+}
+
+// How long an estimate holds: one of a span that index rows may still be added to for a short time, another as long as the cache has it.
+const (
+	youngEstimate = 5 * time.Minute
+	settledAfter  = 2 * time.Hour
+)
+
+// storedPieces is countPieces of the bucket, where the cache of index queries does not know it. Estimates are of whole hours, so that
+// a query finds that of another one a little earlier.
+func (r *request) storedPieces(ctx context.Context, sel logql.Selection) (pieces float64, streams int) {
+	stored, c := r.q.deps.Peers.Stored, r.q.deps.Caches.Index
+	if _, nothing := c.(cache.Nothing); c == nil || nothing {
+		return r.countPieces(ctx, stored, sel)
+	}
+	wide := sel
+	wide.Interval.Start, wide.Interval.End = floorDiv(sel.Interval.Start, hour)*hour, -floorDiv(-sel.Interval.End, hour)*hour
+	part := float64(sel.Interval.End-sel.Interval.Start) / float64(max(1, wide.Interval.End-wide.Interval.Start))
+	key := appendString(nil, strings.Join(r.ids, "|"))
+	key = appendString(key, matchersText(sel.Matchers))
+	key = binary.BigEndian.AppendUint64(key, uint64(wide.Interval.Start))
+	key = binary.BigEndian.AppendUint64(key, uint64(wide.Interval.End))
+	now := r.q.now()
+	d := decoder{b: c.Get(ctx, string(key))[0]}
+	at := time.Unix(d.varint(), 0)
+	pieces, streams = d.float(), int(d.uvarint())
+	settled := at.Add(-settledAfter).UnixNano() > wide.Interval.End
+	if !d.bad && len(d.b) == 0 && (settled || now.Sub(at) < youngEstimate) {
+		return pieces * part, streams
+	}
+	pieces, streams = r.countPieces(ctx, stored, wide)
+	value := appendFloat(binary.AppendVarint(nil, now.Unix()), pieces)
+	c.Put(string(key), binary.AppendUvarint(value, uint64(streams)))
+	return pieces * part, streams
 }
 
 // weighMetric estimates how much a metric query has to read for the steps from start to end.

@@ -47,6 +47,8 @@ type Limits struct {
 	MaxMemory int64
 	// MaxParallelism is the most goroutines that work on blocks; there are never more than cores.
 	MaxParallelism int
+	// MaxOpen is the most pieces that are opened at a time, within what the engine itself allows.
+	MaxOpen int
 	// Budget, if there is one, is shared by several runs: MaxBytesRead and MaxMemory then bound all of them together.
 	Budget *Budget
 }
@@ -76,6 +78,9 @@ func (e *Engine) Run(ctx context.Context, src logql.Source, p Params, lim Limits
 		q.workers = min(q.workers, lim.MaxParallelism)
 	}
 	q.openers = min(4*q.workers, maxOpeners)
+	if lim.MaxOpen > 0 {
+		q.openers = min(q.openers, lim.MaxOpen)
+	}
 	q.acct.lim = lim
 	defer q.acct.giveBack()
 	value, err := q.run(ctx)
