@@ -8,6 +8,10 @@
 // PushError that names the reasons, once. Only unparsable labels, the ingestion rate and blocked ingestion refuse a whole
 // request.
 //
+// Copies. Among several members a stream goes to its replica set (write.go): a member that fails is replaced by the next one of the
+// ring, one that is slow is joined by it. Fewer copies than the replication factor says, but at least one, are stored when there are no
+// more members that take them, and counted as degraded.
+//
 // Caveats. Push works in place: it sorts metadata, cuts long lines and removes refused entries in the request given,
 // which must not be released or read by others before it returns. The hot path takes one read lock per request and
 // allocates nothing per entry.
