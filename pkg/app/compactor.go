@@ -116,6 +116,7 @@ func (a *App) compactorConfig() (compactor.Config, error) {
 	cfg.NewestTables, cfg.SkipNewest = c.TablesToCompact, c.SkipLatestNTables
 	cfg.Grace, cfg.Staleness = a.compactionGrace(), a.indexStaleness()
 	cfg.MergeAfter, cfg.MaxBytes, cfg.MaxDiskPercent = own.MergeChunksAfter, int64(own.MaxBytes), own.MaxDiskPercent
+	cfg.MaxChunkSpan = max(cfg.MaxChunkSpan, 2*a.cfg.Ingester.MaxChunkAge)
 	if a.cfg.Ingester.ChunkTargetSize > 0 {
 		cfg.ChunkTarget = a.cfg.Ingester.ChunkTargetSize
 	}

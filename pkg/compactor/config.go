@@ -38,6 +38,9 @@ type Config struct {
 	Staleness time.Duration
 	// MergeAfter is the age of days whose small chunks are merged; 0 merges none.
 	MergeAfter time.Duration
+	// MaxChunkSpan is the longest time from the first to the last entry of a chunk, of those too that were written under
+	// other settings. A delete request is carried out on the tables of all days that are no further away.
+	MaxChunkSpan time.Duration
 	// ChunkTarget is the compressed size of a full chunk.
 	ChunkTarget int
 	// ChunkEncoding is the codec of merged chunks.
@@ -56,7 +59,7 @@ type Config struct {
 var DefaultConfig = Config{
 	Directory: "compactor", ID: "compactor", Interval: 10 * time.Minute, DeleteDelay: 2 * time.Hour, DeleteWorkers: 150, DeleteBatch: 70,
 	Parallelism: 1, UploadParallelism: 10, Grace: 10 * time.Minute, Staleness: 15 * time.Minute, MergeAfter: 48 * time.Hour,
-	ChunkTarget: 1536 << 10, ChunkEncoding: compress.Zstd, BlockSize: 256 << 10, LockTTL: 2 * time.Minute,
+	MaxChunkSpan: 48 * time.Hour, ChunkTarget: 1536 << 10, ChunkEncoding: compress.Zstd, BlockSize: 256 << 10, LockTTL: 2 * time.Minute,
 }
 
 // Validate reports the first setting that cannot work.
@@ -66,7 +69,7 @@ func (c *Config) Validate() error {
 		return errors.New("compactor.working_directory or the compactor's id is empty")
 	case c.Interval <= 0:
 		return fmt.Errorf("compactor.compaction_interval %s must be above zero", c.Interval)
-	case c.RetentionInterval < 0 || c.DeleteDelay < 0 || c.TableTimeout < 0 || c.MergeAfter < 0:
+	case c.RetentionInterval < 0 || c.DeleteDelay < 0 || c.TableTimeout < 0 || c.MergeAfter < 0 || c.MaxChunkSpan < 0:
 		return errors.New("the periods of block compactor must not be negative")
 	case c.DeleteWorkers < 1 || c.Parallelism < 1 || c.UploadParallelism < 1 || c.DeleteBatch < 1:
 		return errors.New("compactor.retention_delete_worker_count, max_compaction_parallelism, upload_parallelism and delete_batch_size must be at least 1")

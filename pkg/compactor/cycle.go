@@ -233,7 +233,7 @@ func (c *Compactor) finishRequests(ctx context.Context, tables []*table, rules *
 func (c *Compactor) isDone(f *deletes.Filter, tables []*table) bool {
 	on := c.carried[f.Part.Name()]
 	for _, t := range tables {
-		if !concerns(f, t.day) {
+		if !c.concerns(f, t.day) {
 			continue
 		}
 		if state, ok := on[tableID{t.period, t.day}]; !ok || state != t.state() || t.pending {

@@ -86,7 +86,7 @@ func (j *tableJob) needs() need {
 	}
 	for _, filters := range j.rules.filters {
 		for _, f := range filters {
-			if concerns(f, t.day) && c.carried[f.Part.Name()][id] != t.state() {
+			if c.concerns(f, t.day) && c.carried[f.Part.Name()][id] != t.state() {
 				n.requests = true
 			}
 		}
@@ -172,7 +172,7 @@ func (j *tableJob) remember(plans map[*unit]*plan, merged bool) {
 func (j *tableJob) carryLocked() {
 	for _, filters := range j.rules.filters {
 		for _, f := range filters {
-			if concerns(f, j.t.day) {
+			if j.c.concerns(f, j.t.day) {
 				j.c.carried[f.Part.Name()][tableID{j.t.period, j.t.day}] = j.t.state()
 			}
 		}

@@ -142,16 +142,18 @@ func (s *ruleset) mayExpire(firstMilli int64) bool {
 }
 
 // concerns reports whether a delete request may touch a chunk that has a row in the table of a day. A chunk over midnight has
-// its row in both tables, also in that of the day which the request leaves alone.
-func concerns(f *deletes.Filter, day int64) bool {
-	return f.Overlaps((day-1)*dayNanos, (day+2)*dayNanos-1)
+// its row in each of its days' tables, also in those of days which the request leaves alone; all of them must name the chunk
+// that takes its place, or what was deleted is found again through the others.
+func (c *Compactor) concerns(f *deletes.Filter, day int64) bool {
+	around := int64((c.cfg.MaxChunkSpan + 24*time.Hour - 1) / (24 * time.Hour))
+	return f.Overlaps((day-around)*dayNanos, (day+around+1)*dayNanos-1)
 }
 
 // filtersOn returns the delete requests of a tenant if one of them concerns the table of a day: a chunk is rewritten to the
 // same bytes in each of its tables, so that all of them count.
 func (s *ruleset) filtersOn(tenant string, day int64) []*deletes.Filter {
 	for _, f := range s.filters[tenant] {
-		if concerns(f, day) {
+		if s.c.concerns(f, day) {
 			return s.filters[tenant]
 		}
 	}
