@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"logstore/pkg/api"
+	"logstore/pkg/auth"
 	"logstore/pkg/config"
 )
 
@@ -34,6 +35,7 @@ ruler:
   alertmanager_url: http://127.0.0.1:1
   remote_write: {enabled: true, client: {url: "http://127.0.0.1:1"}}
 compactor: {retention_enabled: true, delete_request_store: s3}
+logstore: {auth: {file: DIR/users.yaml}}
 `
 
 // metricName finds the metrics of an expression: words with the prefixes that ours have.
@@ -67,6 +69,8 @@ func TestDashboardsAndAlertsUseRealMetrics(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "loki.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(monitored, "DIR", dir)), 0o600))
+	users := "users: [{name: bot, token_hashes: ['" + auth.HashToken([]byte(auth.NewToken())) + "'], tenants: [fake]}]"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "users.yaml"), []byte(users), 0o600))
 	setup, err := config.Load([]string{"-config.file=" + file}, func(string) (string, bool) { return "", false })
 	require.NoError(t, err)
 	a, err := New(setup, api.BuildInfo{}, io.Discard)
