@@ -84,7 +84,7 @@ test('a running query is shown and stopped', async () => {
   const answer = fetch(`${store}/loki/api/v1/query_range?query=${encodeURIComponent(query)}`, { headers: { 'X-Query-Tags': 'Source=dashboard' } });
   await atBoth('queries', () => page.locator('td code').first().waitFor());
   const row = await page.locator('tbody tr').first().textContent();
-  assert.ok(row.includes(query) && row.includes('dashboard') && /\d+(\.\d+)? s/.test(row), row);
+  assert.ok(row.includes(query) && row.includes('dashboard') && /\d+(\.\d+)? m?s/.test(row), row);
   await page.getByRole('button', { name: 'Stop' }).click();
   const res = await answer;
   assert.equal(res.status, 422, await res.text());
