@@ -88,13 +88,9 @@ func (s *Shipper) Accept(h Handed) error {
 	if h.Name == "" || h.Name != filepath.Base(h.Name) || strings.HasPrefix(h.Name, ".") || len(h.Name) > 200 {
 		return fmt.Errorf("cannot take over an index file: its name %.200q is no name", h.Name)
 	}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return ErrClosed
+	if err := s.begin(); err != nil {
+		return err
 	}
-	s.work.Add(1)
-	s.mu.Unlock()
 	defer s.work.Done()
 
 	if s.local.has(h.Table, h.Name) {

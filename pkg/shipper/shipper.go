@@ -183,17 +183,24 @@ func (s *Shipper) sealBefore(ctx context.Context, slot int64) error {
 	return nil
 }
 
+// begin enters a call that Close waits for, unless the shipper is closed. The caller calls work.Done.
+func (s *Shipper) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.work.Add(1)
+	return nil
+}
+
 // Put writes the index rows of chunks to the tables of all days that they touch. Rows are on disk and visible to lookups
 // when it returns nil. Many chunks in one call cost far less than many calls. If it returns an error, some rows may have been
 // written; repeating the call is harmless.
 func (s *Shipper) Put(ctx context.Context, entries []schema.IndexEntry) error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return ErrClosed
+	if err := s.begin(); err != nil {
+		return err
 	}
-	s.work.Add(1)
-	s.mu.Unlock()
 	defer s.work.Done()
 
 	tables, err := s.split(entries)
