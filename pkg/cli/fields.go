@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"slices"
@@ -56,7 +57,7 @@ func (f *fields) do(ctx context.Context, io *command.IO, cl *client.Client, args
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(found, func(a, b client.Field) int { return compareText(a.Label, b.Label) })
+	slices.SortFunc(found, func(a, b client.Field) int { return cmp.Compare(a.Label, b.Label) })
 	if f.json {
 		return f.writeJSON(io, emptyNotNull(found), len(found))
 	}

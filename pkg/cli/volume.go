@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"strings"
@@ -10,8 +9,6 @@ import (
 	"logstore/pkg/client"
 	"logstore/pkg/command"
 )
-
-func compareText(a, b string) int { return cmp.Compare(a, b) }
 
 // volume are the flags of `volume` and `volume-range`.
 type volume struct {

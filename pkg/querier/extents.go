@@ -1,6 +1,7 @@
 package querier
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -197,7 +198,7 @@ func (k *kept) clip(first, last, step int64) (from, to int64, ok bool) {
 
 // joinExtents sorts extents that do not overlap and joins those that are at most step apart.
 func (k *kept) joinExtents(list []extent, step int64) []extent {
-	slices.SortFunc(list, func(a, b extent) int { return compareInt(a.first, b.first) })
+	slices.SortFunc(list, func(a, b extent) int { return cmp.Compare(a.first, b.first) })
 	var out []extent
 	for i := 0; i < len(list); {
 		j := i + 1

@@ -204,15 +204,7 @@ func cutSlices(runs []gap, parts int) []gap {
 		total += g.to - g.from
 	}
 	most := max(1, total/max(1, parts))
-	var out []gap
-	for _, g := range runs {
-		for g.to-g.from > most+most/2 {
-			out = append(out, gap{g.from, g.from + most})
-			g.from += most
-		}
-		out = append(out, g)
-	}
-	return out
+	return cutGaps(runs, most)
 }
 
 // keep puts the slices of runs into the cache.

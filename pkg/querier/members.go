@@ -202,27 +202,6 @@ func (p *memberPiece) Open(ctx context.Context) (*chunk.Chunk, error) {
 	return &chunk.Chunk{}, nil
 }
 
-// joinStreams joins the streams of equal labels.
-func joinStreams(lists [][]logql.Stream) []logql.Stream {
-	if len(lists) == 1 {
-		return lists[0]
-	}
-	var all []logql.Stream
-	byHash := map[uint64][]int{}
-	for _, list := range lists {
-		for _, s := range list {
-			h := s.Labels.Hash()
-			if i := find(all, byHash[h], s.Labels); i >= 0 {
-				all[i].Pieces = joinPieces(all[i].Pieces, s.Pieces)
-				continue
-			}
-			byHash[h] = append(byHash[h], len(all))
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 // LabelNames returns the names that any member knows.
 func (m *Members) LabelNames(ctx context.Context, sel logql.Selection) ([]string, error) {
 	return m.names(ctx, func(ctx context.Context, src logql.Source) ([]string, error) { return src.LabelNames(ctx, sel) })

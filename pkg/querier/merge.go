@@ -1,6 +1,7 @@
 package querier
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 
@@ -45,7 +46,7 @@ func joinMatrix(parts []matrixPart) engine.Matrix {
 	if len(parts) == 1 {
 		return parts[0].series
 	}
-	slices.SortFunc(parts, func(a, b matrixPart) int { return compareInt(a.first, b.first) })
+	slices.SortFunc(parts, func(a, b matrixPart) int { return cmp.Compare(a.first, b.first) })
 	x := newLabelIndex(func(s *engine.Series) labels.Labels { return s.Labels })
 	// Points are counted first, so that each series gets its memory once.
 	sizes := map[uint64]int{}
@@ -66,16 +67,6 @@ func joinMatrix(parts []matrixPart) engine.Matrix {
 	out := engine.Matrix(x.list)
 	slices.SortFunc(out, func(a, b engine.Series) int { return labels.Compare(a.Labels, b.Labels) })
 	return out
-}
-
-func compareInt(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // cutMatrix returns the points between two steps in nanoseconds, both inclusive. The points are shared.

@@ -179,11 +179,16 @@ func (m *rangeRun) cut(gaps []gap, parts int) []gap {
 		length = max(m.interval, 4*m.window, steps*m.grid.step/int64(parts))
 	}
 	steps := max(1, int(length/m.grid.step))
+	return cutGaps(gaps, steps)
+}
+
+// cutGaps cuts off pieces of so many as long as half as many more are left.
+func cutGaps(gaps []gap, length int) []gap {
 	var out []gap
 	for _, g := range gaps {
-		for g.to-g.from > steps+steps/2 {
-			out = append(out, gap{g.from, g.from + steps})
-			g.from += steps
+		for g.to-g.from > length+length/2 {
+			out = append(out, gap{g.from, g.from + length})
+			g.from += length
 		}
 		out = append(out, g)
 	}

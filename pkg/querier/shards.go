@@ -154,7 +154,7 @@ func joinShards(results []engine.Result, d model.Direction, limit int) engine.Re
 		}
 	}
 	slices.SortFunc(all, func(a, b shardEntry) int {
-		c := compareInt(a.Timestamp, b.Timestamp)
+		c := cmp.Compare(a.Timestamp, b.Timestamp)
 		if d == model.Backward {
 			c = -c
 		}

@@ -19,14 +19,24 @@ func Union(sources ...logql.Source) logql.Source { return union(sources) }
 // Select asks one source after the other and joins the pieces of equal label sets. A piece whose key was already seen in
 // its stream is dropped here, so that a chunk that is in memory is not fetched from the bucket.
 func (u union) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
-	var all []logql.Stream
-	var byHash map[uint64][]int
-	for n, src := range u {
+	lists := make([][]logql.Stream, 0, len(u))
+	for _, src := range u {
 		streams, err := src.Select(ctx, sel)
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 || len(all) == 0 {
+		lists = append(lists, streams)
+	}
+	return joinStreams(lists), nil
+}
+
+// joinStreams joins the streams of equal labels, those of earlier lists first. The first list that is not empty is changed;
+// within a list each stream must be there once.
+func joinStreams(lists [][]logql.Stream) []logql.Stream {
+	var all []logql.Stream
+	var byHash map[uint64][]int
+	for _, streams := range lists {
+		if len(all) == 0 {
 			all = streams
 			continue
 		}
@@ -50,7 +60,7 @@ func (u union) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream,
 			all = append(all, s)
 		}
 	}
-	return all, nil
+	return all
 }
 
 func find(all []logql.Stream, candidates []int, lbs labels.Labels) int {

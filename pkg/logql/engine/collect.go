@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"slices"
@@ -54,41 +55,21 @@ func (o order) compare(a, b *entry) int {
 	c := 0
 	switch {
 	case a.ts != b.ts:
-		c = compareInts(a.ts, b.ts)
+		c = cmp.Compare(a.ts, b.ts)
 	case a.stream != b.stream:
 		if c := labels.Compare(a.stream.labels, b.stream.labels); c != 0 {
 			return c
 		}
-		return compareStrings(a.stream.tenant, b.stream.tenant)
+		return cmp.Compare(a.stream.tenant, b.stream.tenant)
 	case a.block != b.block:
-		c = compareInts(a.block, b.block)
+		c = cmp.Compare(a.block, b.block)
 	default:
-		c = compareInts(int64(a.index), int64(b.index))
+		c = cmp.Compare(int64(a.index), int64(b.index))
 	}
 	if model.Direction(o) == model.Backward {
 		return -c
 	}
 	return c
-}
-
-func compareInts(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // collector gathers the entries of a result. Only the query's own goroutine uses it, but for threshold.

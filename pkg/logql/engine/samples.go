@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -30,7 +31,7 @@ func (s *sampleStore) merge(other store) int64 {
 }
 
 func (s *sampleStore) evaluate(b *buckets, out []float64, has []bool) {
-	slices.SortStableFunc(s.samples, func(x, y timed) int { return compareInts(x.ts, y.ts) })
+	slices.SortStableFunc(s.samples, func(x, y timed) int { return cmp.Compare(x.ts, y.ts) })
 	scratch := make([]float64, 0, len(s.samples))
 	at := func(ts int64) int {
 		return sort.Search(len(s.samples), func(i int) bool { return s.samples[i].ts > ts })

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -151,6 +152,6 @@ func sharedSpans(pieces []piece) (out []closedSpan) {
 
 // touchesAny reports whether one of the spans, which are in order and apart, shares an instant with [first, last].
 func touchesAny(spans []closedSpan, first, last int64) bool {
-	i, _ := slices.BinarySearchFunc(spans, first, func(c closedSpan, first int64) int { return compareInts(c.last, first) })
+	i, _ := slices.BinarySearchFunc(spans, first, func(c closedSpan, first int64) int { return cmp.Compare(c.last, first) })
 	return i < len(spans) && spans[i].first <= last
 }

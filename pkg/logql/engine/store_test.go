@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -59,7 +60,7 @@ func TestStores(t *testing.T) {
 			samples[i] = timed{first - 3 + r.Int64N(last-first+6), math.Round(r.NormFloat64() * 100)}
 		}
 		// Each instant once, so that first and last have one answer.
-		slices.SortFunc(samples, func(a, b timed) int { return compareInts(a.ts, b.ts) })
+		slices.SortFunc(samples, func(a, b timed) int { return cmp.Compare(a.ts, b.ts) })
 		samples = slices.CompactFunc(samples, func(a, b timed) bool { return a.ts == b.ts })
 		for name, newStore := range newStores {
 			parts := []store{newStore(b), newStore(b), newStore(b)}

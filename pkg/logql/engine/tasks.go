@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -56,7 +57,7 @@ const maxTogether = 32
 // add takes the blocks of an opened piece.
 func (a *assembler) add(spans []span) {
 	a.pending = append(a.pending, spans...)
-	slices.SortStableFunc(a.pending, func(x, y span) int { return compareInts(x.first, y.first) })
+	slices.SortStableFunc(a.pending, func(x, y span) int { return cmp.Compare(x.first, y.first) })
 }
 
 // advance emits tasks for all that ends before frontier: no piece to come holds anything before it. The frontier behind

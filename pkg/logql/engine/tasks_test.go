@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -30,7 +31,7 @@ func randomPieces(r *rand.Rand) []testPiece {
 		}
 		pieces = append(pieces, p)
 	}
-	slices.SortFunc(pieces, func(a, b testPiece) int { return compareInts(a.first, b.first) })
+	slices.SortFunc(pieces, func(a, b testPiece) int { return cmp.Compare(a.first, b.first) })
 	return pieces
 }
 
