@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 
 	"logstore/pkg/tenant"
@@ -67,6 +68,7 @@ func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byt
 	if parent := trace.Parent(ctx); parent != "" {
 		pairs = append(pairs, headerTrace, parent)
 	}
+	p.reconnect(ctx, m, l)
 	stream, err := m.lanes[l].NewStream(metadata.AppendToOutgoingContext(ctx, pairs...), &streamDesc, service+name)
 	if err != nil {
 		return nil, fromStatus(ctx, m.addr, err, nil)
@@ -79,6 +81,21 @@ func (p *Pool) open(ctx context.Context, m *peer, l lane, name string, req []byt
 		return nil, fromStatus(ctx, m.addr, err, stream.Trailer())
 	}
 	return stream, nil
+}
+
+// reconnect lets a lane of a member that answers again connect, for a ping's time at most: until it has, gRPC would refuse calls
+// with what the last attempt met, and the member would count as down once more.
+func (p *Pool) reconnect(ctx context.Context, m *peer, l lane) {
+	conn := m.lanes[l]
+	if conn.GetState() != connectivity.TransientFailure || m.isDown() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Client.PingTimeout)
+	defer cancel()
+	conn.ResetConnectBackoff()
+	for s := connectivity.TransientFailure; s != connectivity.Ready && conn.WaitForStateChange(ctx, s); {
+		s = conn.GetState()
+	}
 }
 
 // exchange sends a request and waits for the one answer; if bound, until the member goes down.
