@@ -115,6 +115,7 @@ func TestObjects(t *testing.T) {
 					service := find[*core.Service](t, objects, set.Name)
 					require.True(t, selects(t, &o.Spec.Selector, service.Labels))
 					require.Contains(t, servicePorts(service), o.Spec.Endpoints[0].Port)
+					checkEndpoint(t, set, o.Spec.Endpoints[0])
 				case *monitoring.PrometheusRule:
 					require.NotEmpty(t, o.Spec.Groups[0].Rules)
 				}
@@ -191,6 +192,39 @@ func checkSet(t *testing.T, objects []object, set *apps.StatefulSet) {
 	}
 	for _, name := range set.Spec.Template.Spec.Containers[0].Args {
 		require.NotContains(t, name, "{{")
+	}
+}
+
+// checkEndpoint is about what Prometheus needs to be answered: https where the members speak TLS, and credentials where they want some.
+func checkEndpoint(t *testing.T, set *apps.StatefulSet, e monitoring.Endpoint) {
+	t.Helper()
+	mounts := map[string]string{} // the secret of each volume
+	for _, v := range set.Spec.Template.Spec.Volumes {
+		if v.Secret != nil {
+			mounts[v.Name] = v.Secret.SecretName
+		}
+	}
+	encoded, err := yaml.Marshal(e)
+	require.NoError(t, err)
+	text := string(encoded)
+	if mounts["tls"] != "" {
+		require.Contains(t, text, "scheme: https")
+		require.NotEmpty(t, *e.TLSConfig.ServerName, "pods are asked by their address, which the certificate does not name")
+		require.NotEmpty(t, e.TLSConfig.CA.Secret.Name)
+	}
+	if mounts["auth"] == "" {
+		return
+	}
+	switch {
+	case e.BasicAuth != nil:
+		require.NotEmpty(t, e.BasicAuth.Username.Name+e.BasicAuth.Username.Key)
+		require.NotEmpty(t, e.BasicAuth.Password.Key)
+		require.Equal(t, e.BasicAuth.Username.Name, e.BasicAuth.Password.Name)
+	case e.Authorization != nil:
+		require.Equal(t, "Bearer", e.Authorization.Type)
+		require.NotEmpty(t, e.Authorization.Credentials.Key)
+	default:
+		require.Equal(t, e.TLSConfig.Cert.Secret.Name, e.TLSConfig.KeySecret.Name)
 	}
 }
 

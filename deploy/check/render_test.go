@@ -64,13 +64,36 @@ var helmPath = sync.OnceValues(func() (string, error) {
 
 func helm(t *testing.T, args ...string) []byte {
 	t.Helper()
+	out, log, err := runHelm(t, args...)
+	require.NoError(t, err, "%s%s", out, log)
+	return out
+}
+
+func runHelm(t *testing.T, args ...string) (out, log []byte, _ error) {
+	t.Helper()
 	path, err := helmPath()
 	require.NoError(t, err)
 	cmd := exec.Command(path, args...)
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	require.NoError(t, cmd.Run(), "%s%s", &out, &log)
-	return out.Bytes()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return stdout.Bytes(), stderr.Bytes(), err
+}
+
+// refused are values that cannot work, and what the chart says of them.
+var refused = map[string][]string{
+	"/metrics is guarded":              {"auth.existingSecret=users"},
+	"only one of basicAuth and bearer": {"serviceMonitor.basicAuth.existingSecret=a", "serviceMonitor.bearer.existingSecret=b"},
+}
+
+func renderRefused(t *testing.T) {
+	t.Helper()
+	for want, values := range refused {
+		set := "serviceMonitor.enabled=true," + strings.Join(values, ",")
+		_, log, err := runHelm(t, "template", "logs", chart, "--set", set)
+		require.Error(t, err, set)
+		require.Contains(t, string(log), want)
+	}
 }
 
 // TestRendered checks that what is committed was rendered from the chart as it is now.
@@ -93,6 +116,7 @@ func TestRendered(t *testing.T) {
 
 func render(t *testing.T) {
 	t.Helper()
+	renderRefused(t)
 	for _, name := range cases(t) {
 		values := "values/" + name + ".yaml"
 		helm(t, "lint", "--strict", chart, "-f", values)
