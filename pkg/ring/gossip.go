@@ -130,7 +130,14 @@ func (g *gossip) NotifyAlive(n *memberlist.Node) error {
 // NotifyJoin implements memberlist.EventDelegate.
 func (g *gossip) NotifyJoin(n *memberlist.Node) {
 	incarnation, _ := incarnationOf(n.Meta)
+	now := time.Now()
 	g.mu.Lock()
+	for i, o := range g.alive {
+		if o.Name == n.Name && i != incarnation {
+			delete(g.alive, i) // the run before of a process whose node keeps its name
+			g.dead[i] = deadNode{o.Address(), now}
+		}
+	}
 	g.alive[incarnation] = *n
 	delete(g.dead, incarnation)
 	g.nodes.Store(int64(len(g.alive)))
@@ -155,8 +162,9 @@ func (g *gossip) NotifyLeave(n *memberlist.Node) {
 	g.ring.touch()
 }
 
-// NotifyUpdate implements memberlist.EventDelegate.
-func (g *gossip) NotifyUpdate(*memberlist.Node) {}
+// NotifyUpdate implements memberlist.EventDelegate. A node that keeps its name and is back before it was found dead is another
+// run of its process.
+func (g *gossip) NotifyUpdate(n *memberlist.Node) { g.NotifyJoin(n) }
 
 // NotifyMsg takes in a part of the state and passes on what was new.
 func (g *gossip) NotifyMsg(b []byte) {

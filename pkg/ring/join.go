@@ -24,13 +24,15 @@ const (
 // round is the outcome of one try to reach the members to join.
 type round struct {
 	reached bool     // another member was
+	self    bool     // this member is among those to join
 	away    []string // those that are not there: no such name, or nothing listens
 	mute    []string // those of which it is not known
 	last    error
 }
 
 // join finds the other members. It returns when one of them was reached, or when nobody is there, twice in a row: then this
-// is the first. It waits for those that do not answer, as they may be there, for no longer than JoinAfter.
+// is the first. It waits for those that do not answer, as they may be there, for no longer than JoinAfter. With
+// AbortIfJoinFails it is the first only if it is itself among those to join: then somebody has to be.
 func (g *gossip) join(ctx context.Context) error {
 	if len(g.cfg.Join) == 0 {
 		return nil
@@ -44,14 +46,14 @@ func (g *gossip) join(ctx context.Context) error {
 		case r.reached:
 			g.log.Info("joined the cluster", "members", g.nodes.Load(), "tries", n)
 			return nil
+		case len(r.mute) == 0 && n > 1 && (r.self || !g.cfg.AbortIfJoinFails):
+			g.log.Info("no other member is there: this is the first", "away", strings.Join(r.away, ","))
+			return nil
 		case g.cfg.AbortIfJoinFails:
 			if g.cfg.MaxJoinRetries > 0 && n > g.cfg.MaxJoinRetries {
 				return fmt.Errorf("cannot join any of the members %s (memberlist.join_members, abort_if_cluster_join_fails is set): %w",
 					strings.Join(g.cfg.Join, ", "), r.last)
 			}
-		case len(r.mute) == 0 && n > 1:
-			g.log.Info("no other member is there: this is the first", "away", strings.Join(r.away, ","))
-			return nil
 		case n > 1 && time.Since(begin) >= g.ring.cfg.JoinAfter:
 			g.log.Warn("no other member could be reached; going on without", "mute", strings.Join(r.mute, ","), "err", r.last)
 			return nil
@@ -80,10 +82,10 @@ func (g *gossip) tryJoin(ctx context.Context, names []string) (r round) {
 			r.mute = append(r.mute, addr)
 		}
 	}
-	if len(others) == 0 && r.last == nil {
+	if r.last == nil {
 		r.last = errors.New("the names stand for no other member")
 	}
-	r.reached = !g.alone()
+	r.reached, r.self = !g.alone(), len(addrs) > len(failed) // who answers and is nobody else is this member, by another address
 	return r
 }
 
@@ -110,33 +112,39 @@ func (g *gossip) connect(addrs []string) map[string]error {
 	return failed
 }
 
-// rejoin tries to reach the members that should be there and are not, so that a split heals, and does so without need at the
-// interval that is configured.
+// rejoin tries to reach the members that should be there and are not, so that a split heals; at the interval that is
+// configured, if any is, it exchanges the state with all seeds, missing or not.
 func (g *gossip) rejoin(ctx context.Context) {
 	seeds := g.cfg.Seeds
 	if len(seeds) == 0 {
 		seeds = g.cfg.Join
 	}
-	wait := g.cfg.MinBackoff
+	wait, every := g.cfg.MinBackoff, g.cfg.RejoinInterval
+	due := time.Now().Add(jitter(every))
 	for {
-		pause := wait
-		if g.cfg.RejoinInterval > 0 {
-			pause = min(pause, g.cfg.RejoinInterval)
+		pause := jitter(wait)
+		if every > 0 {
+			pause = min(pause, time.Until(due))
 		}
-		if !sleep(ctx, jitter(pause)) {
+		if !sleep(ctx, pause) {
 			return
 		}
 		addrs, _ := resolveAll(ctx, seeds, g.cfg.BindPort) // a name that is gone is no member to look for
-		missing := g.missing(addrs)
-		if len(missing) == 0 && g.cfg.RejoinInterval == 0 {
+		missing := g.missing(slices.Clone(addrs))
+		others := missing
+		if every > 0 && !time.Now().Before(due) {
+			due = time.Now().Add(jitter(every))
+			others = append(slices.DeleteFunc(addrs, g.isSelf), missing...)
+			slices.Sort(others)
+			others = slices.Compact(others)
+		}
+		failed := g.connect(others)
+		if back := slices.DeleteFunc(missing, func(addr string) bool { return failed[addr] != nil }); len(back) > 0 {
+			g.log.Info("rejoined members that were out of reach", "members", len(back))
+		}
+		if wait = min(2*wait, maxRejoin, max(g.cfg.MaxBackoff, g.cfg.MinBackoff)); len(missing) == 0 {
 			wait = maxRejoin
-			continue
 		}
-		failed := g.connect(missing)
-		if len(failed) < len(missing) {
-			g.log.Info("rejoined members that were out of reach", "members", len(missing)-len(failed))
-		}
-		wait = min(2*wait, min(maxRejoin, max(g.cfg.MaxBackoff, g.cfg.MinBackoff)))
 	}
 }
 

@@ -81,6 +81,9 @@ func (r *Ring) watchLocked(c change, known bool, now time.Time) {
 		w.left = time.Time{}
 	case w.left.IsZero():
 		w.left = now
+		if said := time.UnixMilli(int64(c.entry.Body.Version)); !known && said.Before(now) {
+			w.left = said // others remember it, some for long: it is not remembered for longer by passing from one to the next
+		}
 	}
 }
 

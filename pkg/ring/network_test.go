@@ -26,6 +26,7 @@ type network struct {
 	cut     func(a, b string) bool
 	packets int
 	bytes   int
+	sentTo  map[string]int // packets by host
 }
 
 type fakeTransport struct {
@@ -46,7 +47,7 @@ func (n *network) listen(cfg Gossip, _ *slog.Logger, _ *gossipStats) (memberlist
 		packets: make(chan *memberlist.Packet, 1024), streams: make(chan net.Conn, 16), gone: make(chan struct{}),
 	}
 	if n.nodes == nil {
-		n.nodes = map[string]*fakeTransport{}
+		n.nodes, n.sentTo = map[string]*fakeTransport{}, map[string]int{}
 	}
 	if n.nodes[t.addr] != nil {
 		return nil, 0, errors.New("the address is in use")
@@ -79,6 +80,9 @@ func (t *fakeTransport) WriteTo(b []byte, addr string) (time.Time, error) {
 	t.net.mu.Lock()
 	t.net.packets++
 	t.net.bytes += len(b)
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		t.net.sentTo[host]++
+	}
 	t.net.mu.Unlock()
 	if p := t.peer(addr); p != nil {
 		b = append([]byte(nil), b...)
