@@ -38,6 +38,8 @@ type Config struct {
 	PublishedLimits []string
 	// MaxForm is how large the form of a read may be.
 	MaxForm int64
+	// WriteTimeout is the server's time to write an answer, 0 for no bound. For queries it begins with the answer, not with the request.
+	WriteTimeout time.Duration
 	// OpenMetrics answers /metrics without credentials.
 	OpenMetrics bool
 	// LogRequests logs every request at level info instead of debug.
@@ -186,7 +188,7 @@ func (a *API) writeRoutes() {
 
 func (a *API) readRoutes() {
 	read := func(path string, h handlerFunc) {
-		a.tenantRoute(path, auth.Read, a.withForm(a.withGzip(h)), http.MethodGet, http.MethodPost)
+		a.tenantRoute(path, auth.Read, a.withForm(a.withPatience(a.withGzip(h))), http.MethodGet, http.MethodPost)
 	}
 	read("/loki/api/v1/query_range", a.queryRange)
 	read("/loki/api/v1/query", a.queryInstant)
@@ -224,8 +226,8 @@ func (a *API) operationRoutes() {
 	a.route("/log_level", auth.Admin, a.logLevel, http.MethodGet, http.MethodPost)
 	a.route("/flush", auth.Admin, a.flush, http.MethodGet, http.MethodPost)
 	a.route("/ingester/prepare_shutdown", auth.Admin, a.prepareShutdown, http.MethodGet, http.MethodPost, http.MethodDelete)
-	a.route("/ingester/shutdown", auth.Admin, a.withForm(a.shutdownIngester), http.MethodGet, http.MethodPost)
-	a.route("/ingester/flush_shutdown", auth.Admin, a.withForm(a.shutdownIngester), http.MethodPost)
+	a.route("/ingester/shutdown", auth.Admin, a.withForm(a.withPatience(a.shutdownIngester)), http.MethodGet, http.MethodPost)
+	a.route("/ingester/flush_shutdown", auth.Admin, a.withForm(a.withPatience(a.shutdownIngester)), http.MethodPost)
 	for path, name := range map[string]string{
 		"/ring": "Ingesters", "/distributor/ring": "Distributors", "/compactor/ring": "Compactors", "/scheduler/ring": "Schedulers", "/ruler/ring": "Rulers",
 	} {

@@ -45,24 +45,33 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	// begin is called once before the answer's first byte; it may be nil.
+	begin func()
 	// tenant and user are who asks, as far as that is known.
 	tenant, user string
 }
 
 func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.started(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *recorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.started(http.StatusOK)
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
+}
+
+// started notes the status of an answer that begins.
+func (w *recorder) started(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.begin != nil {
+		w.begin()
+	}
 }
 
 // Unwrap lets http.ResponseController reach what is beneath, for websockets and deadlines.

@@ -188,7 +188,8 @@ func (a *App) newAPI() error {
 	}
 	a.api = api.New(api.Config{
 		AuthEnabled: a.cfg.AuthEnabled, PathPrefix: a.cfg.Server.HTTPPathPrefix, Push: a.readOptions(),
-		MaxForm: int64(cmp.Or(a.cfg.Frontend.MaxBodySize, 10<<20)), OpenMetrics: a.cfg.Logstore.Auth.OpenMetrics, CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
+		MaxForm: int64(cmp.Or(a.cfg.Frontend.MaxBodySize, 10<<20)), OpenMetrics: a.cfg.Logstore.Auth.OpenMetrics,
+		WriteTimeout: a.cfg.Server.HTTPServerWriteTimeout, CompressResponses: true, PublishedLimits: a.cfg.TenantLimitsPublish, LogRequests: a.cfg.Server.LogRequestAtInfoLevel,
 	}, api.Deps{
 		Push: a.distributor.Push, Querier: a.querier, Limits: a.limits,
 		Flush: a.flush, Ready: a.ready, Services: a.states.all,
