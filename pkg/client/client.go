@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,13 +40,6 @@ type Config struct {
 	MinBackoff, MaxBackoff time.Duration
 	// Notify is told why a request is tried again, if it is not nil.
 	Notify func(reason error, pause time.Duration)
-}
-
-// TLSConfig is about certificates.
-type TLSConfig struct {
-	CAFile, CertFile, KeyFile string
-	ServerName                string
-	SkipVerify                bool
 }
 
 // DefaultConfig returns what is used where nothing else is said.
@@ -104,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) Address() string { return c.base.String() }
 
 func (c *Client) transports() error {
-	conf, err := c.cfg.TLS.load()
+	conf, err := c.cfg.TLS.Load()
 	if err != nil {
 		return err
 	}
@@ -124,31 +116,6 @@ func (c *Client) transports() error {
 	plain.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	c.socket = &http.Client{Transport: plain}
 	return nil
-}
-
-func (t TLSConfig) load() (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.SkipVerify} //nolint:gosec // asked for
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the certificate authority: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("there is no certificate in %s", t.CAFile)
-		}
-	}
-	if (t.CertFile == "") != (t.KeyFile == "") {
-		return nil, errors.New("a client certificate needs both, its file and that of its key")
-	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the client certificate: %w", err)
-		}
-		conf.Certificates = []tls.Certificate{pair}
-	}
-	return conf, nil
 }
 
 // Request is a request below the store's address.

@@ -119,6 +119,10 @@ func Advice(err error) string {
 		return "the store does not speak TLS there: write http:// in -addr"
 	case strings.Contains(text, "certificate required"):
 		return "the store wants a client certificate: give it with -cert and -key"
+	case ended(err, text):
+		return "the store ended the connection; if it wants a client certificate, give it with -cert and -key"
+	case strings.Contains(text, "remote error: tls:") && strings.Contains(text, "certificate"):
+		return "the store refuses the client certificate: check -cert, and which authorities the store trusts"
 	case errors.As(err, &dns):
 		return "check the host in -addr (LOKI_ADDR)"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -127,6 +131,13 @@ func Advice(err error) string {
 		return "the store took too long: ask for a shorter time range, or give -timeout"
 	}
 	return ""
+}
+
+// ended tells whether a store that speaks TLS closed the connection. One that misses a certificate says so, but its alert may come
+// too late to be seen.
+func ended(err error, text string) bool {
+	return strings.Contains(text, "https://") && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
+		strings.Contains(text, "client conn could not be established"))
 }
 
 func (e *StatusError) advice() string {

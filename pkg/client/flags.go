@@ -12,7 +12,7 @@ import (
 type Flags struct {
 	cfg      Config
 	headers  []string
-	skip     bool
+	tls      TLSFlags
 	tags     string
 	noCache  bool
 	compress bool
@@ -38,11 +38,7 @@ func (f *Flags) Register(set *flag.FlagSet) {
 		f.headers = append(f.headers, text)
 		return nil
 	})
-	set.StringVar(&c.TLS.CAFile, "ca-cert", "", "`FILE` with the authority that signed the store's certificate; $LOKI_CA_CERT_PATH")
-	set.StringVar(&c.TLS.CertFile, "cert", "", "`FILE` with a client certificate; $LOKI_CLIENT_CERT_PATH")
-	set.StringVar(&c.TLS.KeyFile, "key", "", "`FILE` with the client certificate's key; $LOKI_CLIENT_KEY_PATH")
-	set.StringVar(&c.TLS.ServerName, "tls-server-name", "", "`NAME` that the store's certificate is for, if the address has another")
-	set.BoolVar(&f.skip, "tls-skip-verify", false, "do not check the store's certificate; $LOKI_TLS_SKIP_VERIFY")
+	f.tls.Register(set)
 	set.StringVar(&c.ProxyURL, "proxy-url", "", "`URL` of a proxy; $LOKI_HTTP_PROXY_URL, else the environment's proxy")
 	set.BoolVar(&f.compress, "compress", false, "ask for compressed answers; $LOKI_HTTP_COMPRESSION")
 	set.StringVar(&f.tags, "query-tags", "", "`TAGS` of queries that the store logs, such as team=web; $LOKI_QUERY_TAGS")
@@ -70,16 +66,12 @@ func (f *Flags) Client(lookup func(string) (string, bool), notify func(error, ti
 	env(&cfg.Tenant, "LOKI_ORG_ID", "LOGSTORE_TENANT")
 	env(&cfg.AuthHeader, "LOKI_AUTH_HEADER")
 	f.credentials(&cfg, env)
-	env(&cfg.TLS.CAFile, "LOKI_CA_CERT_PATH")
-	env(&cfg.TLS.CertFile, "LOKI_CLIENT_CERT_PATH")
-	env(&cfg.TLS.KeyFile, "LOKI_CLIENT_KEY_PATH")
+	cfg.TLS = f.tls.Config(lookup)
 	env(&cfg.ProxyURL, "LOKI_HTTP_PROXY_URL")
-	var skip, compress string
-	env(&skip, "LOKI_TLS_SKIP_VERIFY")
+	var compress string
 	env(&compress, "LOKI_HTTP_COMPRESSION")
 	tags := f.tags
 	env(&tags, "LOKI_QUERY_TAGS")
-	cfg.TLS.SkipVerify = f.skip || skip == "true" || skip == "1"
 	if err := f.retries(&cfg, lookup); err != nil {
 		return nil, err
 	}
