@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -113,7 +114,7 @@ func TestCommandLine(t *testing.T) {
 		in.Write(append(one, '\n'))
 	}
 	for _, compression := range []string{"snappy", "gzip", "none"} { // what is there already is stored once
-		r := sh.runIn(in.String(), "push", "-input=jsonl", "-label", "app=web", "-compression", compression, "-batch-lines=3000")
+		r := sh.runIn(in.String(), "push", "-input=jsonl", "-label", "app=web", "-compression", compression, "-batch-lines=3000", "-batch-wait=1m")
 		require.Equal(t, 0, r.code, r.stderr)
 		require.Contains(t, r.stderr, "pushed 10000 lines")
 		require.Contains(t, r.stderr, "in 4 requests")
@@ -362,6 +363,10 @@ func TestTailCommandComesBack(t *testing.T) {
 	tail := sh.command(ctx, "", "tail", "-limit=1000", "-output=raw", `{app="web"}`)
 	tail.Stdout, tail.Stderr = &out, &errs
 	require.NoError(t, tail.Start())
+	shown := func(n int) func() bool {
+		return func() bool { return strings.Count(out.String(), "\n") >= n }
+	}
+	require.Eventually(t, shown(size), 30*time.Second, 50*time.Millisecond, "the tail is open")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -375,8 +380,9 @@ func TestTailCommandComesBack(t *testing.T) {
 		p.Start()
 	}
 	<-done
-	require.Eventually(t, func() bool { return strings.Count(out.String(), "\n") >= rounds*size }, 30*time.Second, 50*time.Millisecond,
-		"%d lines\n%s", strings.Count(out.String(), "\n"), errs.String())
+	if !assert.Eventually(t, shown(rounds*size), 30*time.Second, 50*time.Millisecond) {
+		t.Fatalf("%d lines\n%s", strings.Count(out.String(), "\n"), errs.String())
+	}
 	time.Sleep(300 * time.Millisecond) // for what would come twice
 	require.NoError(t, tail.Process.Signal(os.Interrupt))
 	require.NoError(t, tail.Wait())

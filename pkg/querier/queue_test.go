@@ -3,6 +3,7 @@ package querier
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -46,7 +47,9 @@ func TestQueueServesTheOneThatUsedLeast(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Len(t, order, 23)
-		require.Equal(t, []string{"modest", "modest", "modest"}, order[4:7], "what waited longer has used more")
+		// The last of them begins at the same instant as one of the others.
+		slices.Sort(order[6:8])
+		require.Equal(t, []string{"modest", "modest", "greedy", "modest"}, order[4:8], "what waited longer has used more")
 		require.Zero(t, q.running)
 		require.Empty(t, q.tenants)
 	})
