@@ -27,6 +27,7 @@ import (
 	"logstore/pkg/ingester"
 	"logstore/pkg/limits"
 	"logstore/pkg/model"
+	"logstore/pkg/objstore"
 	"logstore/pkg/patterns"
 	"logstore/pkg/querier"
 	"logstore/pkg/remotewrite"
@@ -133,7 +134,8 @@ func (a *App) newIngester() error {
 	}
 	deps := ingester.Deps{
 		Store: a.store, Limits: a.limits, Periods: a.periods, LocalStreams: a.localStreams, Changes: a.changes, HandOver: a.handOver(),
-		Registry: a.registry, Log: a.logger.With("component", "ingester"),
+		DiskUsage: objstore.DiskSpace,
+		Registry:  a.registry, Log: a.logger.With("component", "ingester"),
 	}
 	if a.cfg.Logstore.Sidecar.Enabled {
 		deps.Sidecars = a.store

@@ -84,7 +84,10 @@ func ingesterConfig(cfg *config.Config) (ingester.Config, error) {
 	c.SyncPeriod, c.SyncMinUtilization = in.SyncPeriod, in.SyncMinUtilization
 	c.FlushCheck, c.ConcurrentFlushes, c.FlushTimeout = in.FlushCheckPeriod, in.ConcurrentFlushes, in.FlushOpTimeout
 	c.MinBackoff, c.MaxBackoff = in.FlushOpBackoff.MinPeriod, in.FlushOpBackoff.MaxPeriod
-	c.CheckpointPeriod = in.WAL.CheckpointDuration
+	c.CheckpointPeriod, c.ReplayMemory = in.WAL.CheckpointDuration, int64(in.WAL.ReplayMemoryCeiling)
+	if c.DiskFull = in.WAL.DiskFullThreshold; in.WAL.DiskFullGiven {
+		c.DiskSpare = 0
+	}
 	c.MemoryLimit = int64(cfg.Logstore.MemoryLimit)
 	if in.WAL.Enabled {
 		c.WALDir = in.WAL.Dir

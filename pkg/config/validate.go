@@ -102,7 +102,7 @@ func (c *Config) validateIngester(add addError) {
 	if u := i.SyncMinUtilization; u > 1 {
 		add("ingester.sync_min_utilization", "%v is not allowed, only a number from 0 to 1", u)
 	}
-	if u := i.WAL.DiskFullThreshold; u > 1 {
+	if u := i.WAL.DiskFullThreshold; u < 0 || u > 1 {
 		add("ingester.wal.disk_full_threshold", "%v is not allowed, only a number from 0 to 1", u)
 	}
 	if c.Querier.QueryStoreOnly && c.Querier.QueryIngesterOnly {

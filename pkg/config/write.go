@@ -69,6 +69,8 @@ type WAL struct {
 	FlushOnShutdown     bool          `loki:"flush_on_shutdown"`
 	ReplayMemoryCeiling int           `loki:"replay_memory_ceiling,bytes"`
 	DiskFullThreshold   float64       `loki:"disk_full_threshold"`
+	// DiskFullGiven is whether the threshold was set: by its default a disk is not full as long as there is much space.
+	DiskFullGiven bool
 }
 
 func defaultDistributor() Distributor {

@@ -53,7 +53,14 @@ type Config struct {
 	WALSize int64
 	// CheckpointPeriod (wal.checkpoint_duration) is the longest time between two looks at the size of the log.
 	CheckpointPeriod time.Duration
+	// DiskFull (wal.disk_full_threshold) is the share of the disk of the logs, 0 to 1, beyond which pushes are refused; 0: they are
+	// when it takes no more. With DiskSpare the disk must have fewer free bytes than that, too; 0: the share alone counts.
+	DiskFull  float64
+	DiskSpare int64
 
+	// ReplayMemory (wal.replay_memory_ceiling) bounds the memory of entries during a replay, below MemoryLimit: what is above is
+	// flushed before the replay goes on. 0: MemoryLimit alone counts.
+	ReplayMemory int64
 	// MemoryLimit bounds the memory of entries: beyond it pushes are refused. From three quarters on chunks are flushed before they are
 	// full. 0: a quarter of what the process may use, from the cgroup or the machine.
 	MemoryLimit int64
@@ -82,6 +89,9 @@ var DefaultConfig = Config{
 	WALSegmentSize:    64 << 20,
 	WALSize:           1 << 30,
 	CheckpointPeriod:  5 * time.Minute,
+	DiskFull:          0.9,
+	DiskSpare:         2 << 30,
+	ReplayMemory:      4 << 30,
 }
 
 // Validate reports every setting that cannot work.
@@ -102,7 +112,7 @@ func (c Config) Validate() error {
 	if c.MaxBackoff < c.MinBackoff {
 		errs = append(errs, errors.New("flush_op_backoff.max_period must not be less than min_period"))
 	}
-	if c.TargetSize < 0 || c.ChunkRetain < 0 || c.MemoryLimit < 0 || c.HeadLimit < 0 || c.SealWorkers < 0 || c.ShutdownTimeout < 0 || c.SyncPeriod < 0 || c.SyncMinUtilization < 0 {
+	if c.TargetSize < 0 || c.ChunkRetain < 0 || c.MemoryLimit < 0 || c.HeadLimit < 0 || c.SealWorkers < 0 || c.ShutdownTimeout < 0 || c.ReplayMemory < 0 || c.SyncPeriod < 0 || c.SyncMinUtilization < 0 {
 		errs = append(errs, errors.New("sizes and durations must not be negative"))
 	}
 	if !c.Encoding.Valid() {
@@ -110,6 +120,9 @@ func (c Config) Validate() error {
 	}
 	if c.WALDir != "" {
 		positive("wal.checkpoint_duration", int64(c.CheckpointPeriod))
+		if c.DiskFull < 0 || c.DiskFull > 1 || c.DiskSpare < 0 {
+			errs = append(errs, fmt.Errorf("wal.disk_full_threshold must be from 0 to 1, and the spare bytes not negative: %g, %d", c.DiskFull, c.DiskSpare))
+		}
 		if c.WALSegmentSize < 4096 || c.WALSize < 2*c.WALSegmentSize {
 			errs = append(errs, fmt.Errorf("the log must hold at least two segments of at least 4096 bytes: %d, %d", c.WALSize, c.WALSegmentSize))
 		}

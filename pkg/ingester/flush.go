@@ -311,7 +311,7 @@ func (i *Ingester) indexed(batch []*piece) {
 		p.state, p.indexed = pieceIndexed, now
 		// Its entries are in the bucket: it holds no segment of the logs any more.
 		p.segment, p.stuck, p.parts, p.fresh = 0, 0, 0, seqSet{}
-		if i.cfg.ChunkRetain == 0 {
+		if i.cfg.ChunkRetain == 0 || i.State() == Starting { // a replay waits for the memory, and nobody asks for it yet
 			i.unlinkLocked(s, p)
 		}
 		s.mu.Unlock()

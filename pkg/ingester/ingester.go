@@ -55,6 +55,8 @@ type Deps struct {
 	HandOver HandOver
 	// Second tells that another member holds the stream of a tenant and hash as well, and stores its chunks first; nil: none does.
 	Second func(tenant string, hash uint64) bool
+	// DiskUsage tells how many bytes of the disk that holds a folder are used, and how many there are; nil: nobody watches it.
+	DiskUsage func(dir string) (used, size int64, err error)
 	// FS is where the logs are; nil: the file system.
 	FS       wal.FS
 	Registry prometheus.Registerer
@@ -92,17 +94,18 @@ var (
 
 // Ingester holds the recent entries of all tenants. It is safe for concurrent use.
 type Ingester struct {
-	cfg      Config
-	store    Store
-	asides   Sidecars
-	limits   *limits.Overrides
-	periods  schema.Periods
-	local    func(int) int
-	changes  *changes.Log
-	handOver HandOver
-	second   func(tenant string, hash uint64) bool
-	log      *slog.Logger
-	metrics  *metrics
+	cfg       Config
+	store     Store
+	asides    Sidecars
+	limits    *limits.Overrides
+	periods   schema.Periods
+	local     func(int) int
+	changes   *changes.Log
+	handOver  HandOver
+	second    func(tenant string, hash uint64) bool
+	diskUsage func(dir string) (used, size int64, err error)
+	log       *slog.Logger
+	metrics   *metrics
 
 	// The logs; nil without one.
 	data, parts, marks *wal.Log
@@ -115,6 +118,7 @@ type Ingester struct {
 	pins    pins
 	trim    trimmer
 	tails   observers
+	disk    disk
 
 	state atomic.Int32
 	// keep tells that the stop is to flush nothing.
@@ -148,7 +152,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 	}
 	i := &Ingester{
 		cfg: cfg.withDefaults(), store: deps.Store, asides: deps.Sidecars, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams,
-		changes: deps.Changes, handOver: deps.HandOver, second: deps.Second,
+		changes: deps.Changes, handOver: deps.HandOver, second: deps.Second, diskUsage: deps.DiskUsage,
 		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
 		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
 	}
@@ -230,6 +234,9 @@ func (i *Ingester) Run(ctx context.Context) error {
 	flushers.Go(func() { i.runRetries(work) })
 
 	flushers.Go(func() { i.runMemory(work) })
+	if i.data != nil && i.diskUsage != nil && i.lookAtDisk() {
+		flushers.Go(func() { i.runDisk(work) })
+	}
 
 	err := i.replay(ctx)
 	if err == nil {

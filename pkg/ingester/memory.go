@@ -5,8 +5,16 @@ import (
 	"time"
 )
 
+// memoryLimit is the memory that entries may take now.
+func (i *Ingester) memoryLimit() int64 {
+	if c := i.cfg.ReplayMemory; c > 0 && i.State() == Starting {
+		return min(c, i.cfg.MemoryLimit)
+	}
+	return i.cfg.MemoryLimit
+}
+
 // softLimit is the memory beyond which chunks are flushed early.
-func (i *Ingester) softLimit() int64 { return i.cfg.MemoryLimit / 4 * 3 }
+func (i *Ingester) softLimit() int64 { return i.memoryLimit() / 4 * 3 }
 
 // runMemory relieves memory when it is told that there is too much of it in use.
 func (i *Ingester) runMemory(ctx context.Context) {
@@ -153,7 +161,7 @@ func (i *Ingester) closeForMemory() {
 			closed += p.memory
 		}
 	})
-	want := used - closed - i.cfg.MemoryLimit/2
+	want := used - closed - i.memoryLimit()/2
 	if want <= 0 || count == 0 {
 		return
 	}

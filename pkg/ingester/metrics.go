@@ -102,7 +102,7 @@ func (m *metrics) ofFlushes(c *collectors) {
 }
 
 func (m *metrics) ofLogs(c *collectors, i *Ingester) {
-	m.diskFull = c.count("loki_ingester_wal_disk_full_failures_total", "Writes to the log that failed because the disk was full.")
+	m.diskFull = c.count("loki_ingester_wal_disk_full_failures_total", "Pushes and other writes to the log that failed because the disk was full, or nearly.")
 	m.logFailures = c.count("logstore_ingester_wal_write_failures_total", "Writes to the log that failed for other reasons.")
 	m.segmentsRemoved = c.count("logstore_ingester_wal_segments_removed_total", "Segments of the log that nobody needed any more.")
 	m.checkpoints = c.count("loki_ingester_checkpoint_creations_total", "Checkpoints begun.")
@@ -130,6 +130,13 @@ func (m *metrics) ofLogs(c *collectors, i *Ingester) {
 
 // ofState shows what is in memory and on disk now.
 func (m *metrics) ofState(c *collectors, i *Ingester) {
+	c.value("loki_ingester_wal_disk_usage_percent", "Share of the disk of the log that is in use, 0 to 1.", i.disk.usedShare)
+	c.value("logstore_ingester_wal_disk_full", "Whether pushes are refused because the disk of the log is nearly full.", func() float64 {
+		if i.disk.full.Load() {
+			return 1
+		}
+		return 0
+	})
 	c.value("loki_ingester_memory_chunks", "Chunks in memory that are not stored and indexed.", func() float64 { return float64(m.chunks.Load()) })
 	c.value("loki_ingester_memory_streams", "Streams in memory.", func() float64 { return float64(i.countStreams()) })
 	c.value("logstore_ingester_memory_bytes", "Memory taken by entries.", func() float64 { return float64(i.memory.Load()) })

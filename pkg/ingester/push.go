@@ -75,6 +75,9 @@ func (i *Ingester) push(ctx context.Context, tenant string, streams []wire.Strea
 	if err := i.checkMemory(); err != nil {
 		return err
 	}
+	if err := i.checkDisk(); err != nil {
+		return err
+	}
 	if err := i.waitRoom(ctx); err != nil {
 		return err
 	}
@@ -112,7 +115,7 @@ func (i *Ingester) waitRoom(ctx context.Context) error {
 }
 
 func (i *Ingester) checkMemory() error {
-	if used := i.memory.Load(); used > i.cfg.MemoryLimit {
+	if used := i.memory.Load(); used > i.memoryLimit() {
 		kick(i.kickMemory)
 		i.metrics.memoryRefused.Inc()
 		return fmt.Errorf("%w: %d bytes of entries wait to be flushed, memory_limit is %d", ErrMemory, used, i.cfg.MemoryLimit)

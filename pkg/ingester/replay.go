@@ -430,7 +430,7 @@ func (r *replayer) waitMemory(ctx context.Context) error {
 	if err := i.waitRoom(ctx); err != nil && !errors.Is(err, ErrMemory) {
 		return err
 	}
-	for i.memory.Load() > i.cfg.MemoryLimit {
+	for i.memory.Load() > i.memoryLimit() {
 		kick(i.kickMemory)
 		select {
 		case <-time.After(5 * time.Millisecond):

@@ -2,9 +2,9 @@ package objstore
 
 import "syscall"
 
-// diskUsage returns how many bytes of the file system that holds path are used, and how many it has for its users: used and
+// DiskSpace returns how many bytes of the file system that holds path are used, and how many it has for its users: used and
 // free ones, as df counts.
-func diskUsage(path string) (used, size int64, err error) {
+func DiskSpace(path string) (used, size int64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(path, &s); err != nil {
 		return 0, 0, err

@@ -14,7 +14,7 @@ func DiskUsage(b Bucket) (used, size int64, err error) {
 			return errors.New("it is no folder")
 		}
 		var err error
-		used, size, err = diskUsage(f.root)
+		used, size, err = DiskSpace(f.root)
 		return err
 	})
 	if err != nil {
