@@ -126,7 +126,7 @@ func TestAnswerNobodyTakes(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/loki/api/v1/query_range?query=%7Ba%3D%22b%22%7D", nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := http.DefaultTransport.RoundTrip(req) //nolint:bodyclose // it is closed below, after the server gave up
+	resp, err := http.DefaultTransport.RoundTrip(req)
 	require.NoError(t, err)
 	select {
 	case err := <-failed:

@@ -99,7 +99,8 @@ func (a *App) sidecarBuilder(index []objstore.Bucket, dir string) (func(context.
 		return nil, err
 	}
 	b := &audit.SidecarBuilder{
-		Bucket: &audit.Bucket{Periods: a.periods, Index: index, Chunks: chunks, Dir: filepath.Join(dir, "work-sidecars")}, Build: a.store.BuildSidecar, PerPass: cfg.BuildPerPass,
+		Bucket: &audit.Bucket{Periods: a.periods, Index: index, Chunks: chunks, Dir: filepath.Join(dir, "work-sidecars")},
+		Build:  a.store.BuildSidecar, Current: a.store.CurrentSidecar, PerPass: cfg.BuildPerPass,
 	}
 	b.Register(a.registry)
 	return b.Pass, nil
@@ -164,7 +165,7 @@ type describedChunks struct {
 
 // PutObject stores a chunk, and its sidecar behind it. A chunk without one is only read slower.
 func (c describedChunks) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
-	if err := c.Store.PutObject(ctx, ref, object); err != nil {
+	if _, err := c.Store.PutObject(ctx, ref, object); err != nil {
 		return err
 	}
 	if err := c.StoreSidecar(ctx, ref, object, nil); err != nil {

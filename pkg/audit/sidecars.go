@@ -17,19 +17,23 @@ import (
 	"logstore/pkg/chunk"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/store"
 )
 
-// SidecarBuilder makes the sidecars that chunks of past days lack: Loki wrote them, or sidecars were switched off, or one was lost.
+// SidecarBuilder makes the sidecars that chunks of past days lack: Loki wrote them, or sidecars were switched off, or one was lost, or it
+// is of a version that is not read any more.
 //
-// A table all of whose chunks were looked at gets an object, below tablesPrefix, that is named by the table and its files. While these
-// stay, the table is not read again.
+// A table all of whose chunks were looked at gets an object, below tablesPrefix, that is named by the table, its files and the version of
+// sidecars. While these stay, the table is not read again.
 type SidecarBuilder struct {
 	// Bucket is looked at; its Dir, which is made when it is needed, takes index files while they are read.
 	Bucket *Bucket
 	// Build makes one sidecar; it reports false for a chunk that needs none. *store.Store has it.
 	Build func(ctx context.Context, name schema.ChunkName) (bool, error)
-	// PerPass bounds the chunks that a pass reads.
+	// Current reports whether the sidecar of a chunk is one that can be read; *store.Store has it. Nil believes it of all.
+	Current func(ctx context.Context, name schema.ChunkName) (bool, error)
+	// PerPass bounds the chunks that a pass reads, and the beginnings of sidecars to peeksPerChunk times as many.
 	PerPass int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -37,6 +41,8 @@ type SidecarBuilder struct {
 	metrics *sidecarMetrics
 	// bare is how many chunks were looked at and need no sidecar in tables that are not done, by doneKey.
 	bare map[string]int
+	// current are the sidecars whose beginning was looked at, in tables that are not done, as hashes of their chunks' keys.
+	current map[uint64]struct{}
 	// idleUntil is when tables are listed again after all were found done.
 	idleUntil time.Time
 }
@@ -50,6 +56,8 @@ const (
 	tablesPrefix = ownPrefix + "sidecars/tables/"
 	// settled is how long after its end a day's tables are looked at: before, chunks are still flushed that bring their sidecars along.
 	settled = time.Hour
+	// peeksPerChunk is how many sidecars may be looked at in place of one chunk.
+	peeksPerChunk = 16
 	// idle is how long a bucket that has all sidecars is left alone.
 	idle = time.Hour
 )
@@ -85,6 +93,7 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 	}
 	s.metrics.left.Set(float64(len(tables)))
 	if len(tables) == 0 {
+		s.current = nil
 		s.idleUntil = now().Add(idle)
 		return nil
 	}
@@ -94,11 +103,14 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 	if s.bare == nil {
 		s.bare = map[string]int{}
 	}
-	p := &sidecarPass{read: map[uint64]bool{}, room: s.PerPass}
+	if s.current == nil {
+		s.current = map[uint64]struct{}{}
+	}
+	p := &sidecarPass{read: map[uint64]bool{}, room: s.PerPass, peeks: peeksPerChunk * s.PerPass}
 	if p.there, err = s.described(ctx); err != nil {
 		return err
 	}
-	for i := len(tables) - 1; i >= 0 && p.room > 0; i-- {
+	for i := len(tables) - 1; i >= 0 && p.room > 0 && p.peeks > 0; i-- {
 		t := &tables[i]
 		done, err := s.table(ctx, t, p)
 		if err != nil {
@@ -160,6 +172,7 @@ func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, erro
 // doneKey names the object that says that all chunks of a table, as its files are now, were looked at.
 func doneKey(t *Table) string {
 	h := fnv.New128a()
+	_, _ = h.Write([]byte{sidecar.Version}) // never fails
 	for i := range t.Files {
 		_, _ = h.Write([]byte(t.Files[i].Key + "\n")) // never fails
 	}
@@ -201,8 +214,8 @@ type sidecarPass struct {
 	// there are the sidecars that there were at its beginning, read the chunks that it has read; both are hashes of keys.
 	there []uint64
 	read  map[uint64]bool
-	// room is how many chunks it may still read.
-	room int
+	// room is how many chunks it may still read, peeks how many beginnings of sidecars.
+	room, peeks int
 }
 
 // table builds the missing sidecars of a table as far as there is room, and reports whether all chunks were looked at.
@@ -213,8 +226,8 @@ func (s *SidecarBuilder) table(ctx context.Context, t *Table, p *sidecarPass) (d
 		err := s.Bucket.Scan(ctx, t, &t.Files[i], Visitor{Chunk: func(n Named) error {
 			name := s.Bucket.nameOf(n.ChunkRef)
 			h := hashOf("", name.Key())
-			if _, ok := slices.BinarySearch(p.there, h); ok || p.read[h] {
-				return nil
+			if good, err := s.good(ctx, p, name, h); good || err != nil {
+				return err
 			}
 			if bare < skip {
 				bare++
@@ -242,6 +255,28 @@ func (s *SidecarBuilder) table(ctx context.Context, t *Table, p *sidecarPass) (d
 	return true, nil
 }
 
+// good reports whether a chunk, the hash of whose key is h, has a sidecar that can be read, or was read in this pass.
+func (s *SidecarBuilder) good(ctx context.Context, p *sidecarPass, name schema.ChunkName, h uint64) (bool, error) {
+	if p.read[h] {
+		return true, nil
+	}
+	if _, ok := slices.BinarySearch(p.there, h); !ok || s.Current == nil {
+		return ok, nil
+	}
+	if _, ok := s.current[h]; ok {
+		return true, nil
+	}
+	if p.peeks <= 0 {
+		return false, errEnough
+	}
+	p.peeks--
+	ok, err := s.Current(ctx, name)
+	if ok {
+		s.current[h] = struct{}{}
+	}
+	return ok, err
+}
+
 func (s *SidecarBuilder) build(ctx context.Context, name schema.ChunkName) (built bool, err error) {
 	built, err = s.Build(ctx, name)
 	result := "small"
@@ -254,6 +289,7 @@ func (s *SidecarBuilder) build(ctx context.Context, name schema.ChunkName) (buil
 		return false, err
 	case built:
 		result = "built"
+		s.current[hashOf("", name.Key())] = struct{}{}
 	}
 	s.metrics.chunks.WithLabelValues(result).Inc()
 	return built, nil

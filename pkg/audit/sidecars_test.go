@@ -19,13 +19,19 @@ import (
 	"logstore/pkg/config"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/store"
 )
 
 // counting counts what is fetched from a bucket.
 type counting struct {
 	objstore.Bucket
-	gets, lists int
+	gets, peeks, lists int
+}
+
+func (c *counting) GetRange(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	c.peeks++
+	return c.Bucket.GetRange(ctx, key, offset, length)
 }
 
 func (c *counting) Get(ctx context.Context, key string) ([]byte, error) {
@@ -77,7 +83,7 @@ func newWorld(t *testing.T, name string, perPass int) *world {
 // restart begins with what is in the bucket alone.
 func (w *world) restart(perPass int) {
 	w.reg = prometheus.NewRegistry()
-	w.builder = &audit.SidecarBuilder{Bucket: w.bucket, Build: w.store.BuildSidecar, PerPass: perPass, Now: func() time.Time { return w.now }}
+	w.builder = &audit.SidecarBuilder{Bucket: w.bucket, Build: w.store.BuildSidecar, Current: w.store.CurrentSidecar, PerPass: perPass, Now: func() time.Time { return w.now }}
 	w.builder.Register(w.reg)
 }
 
@@ -179,6 +185,54 @@ func TestSidecarsOfOddChunks(t *testing.T) {
 	results, err := testutil.GatherAndCount(w.reg, "logstore_compactor_sidecar_chunks_total")
 	require.NoError(t, err)
 	require.Equal(t, 3, results, "built, small, failed")
+}
+
+// TestSidecarsOfOldVersions makes sidecars anew that are of an old version, or no sidecars at all, a few in each pass, and looks at the
+// beginnings of the others once.
+func TestSidecarsOfOldVersions(t *testing.T) {
+	const perPass = 2
+	w := newWorld(t, "l29-v12-raw", 1000)
+	w.finish(t)
+	good := map[string][]byte{}
+	require.NoError(t, w.Bucket.List(t.Context(), store.SidecarPrefix, func(o objstore.ObjectInfo) error {
+		data, err := w.Bucket.Get(t.Context(), o.Key)
+		good[o.Key] = data
+		return err
+	}))
+	spoiled := 0
+	for key, data := range good {
+		if spoiled++; spoiled > 5 {
+			break
+		}
+		old := append([]byte(nil), data...)
+		old[4] = sidecar.Version - 1
+		if spoiled == 1 {
+			old = []byte("LSS")
+		}
+		require.NoError(t, w.Put(t.Context(), key, old))
+	}
+	require.Greater(t, len(good), 5)
+	w.restart(perPass)
+	require.NoError(t, w.builder.Pass(t.Context()))
+	require.Zero(t, w.left(t), "tables are done, as far as this version is")
+
+	// The tables were done by a program of another version.
+	w.restart(perPass)
+	w.touchTables(t)
+	w.gets, w.peeks = 0, 0
+	for passes := 1; passes == 1 || w.left(t) > 0; passes++ {
+		require.NoError(t, w.builder.Pass(t.Context()))
+		require.LessOrEqual(t, w.gets, passes*perPass)
+		require.LessOrEqual(t, w.peeks, passes*perPass*16)
+		require.Less(t, passes, 100)
+	}
+	require.Equal(t, 5, w.gets, "chunks read")
+	require.InDelta(t, len(good), w.peeks, 5, "each once, but those for which a pass has no room")
+	for key, want := range good {
+		data, err := w.Bucket.Get(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, want, data, key)
+	}
 }
 
 // finish makes passes until no table is left.

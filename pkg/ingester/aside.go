@@ -43,8 +43,9 @@ func (p *piece) setAsideLocked(index int, aside sidecar.Block) {
 }
 
 // storeSidecar stores what is known of a chunk's blocks beside it. Nothing depends on it: queries read the chunk instead.
-func (i *Ingester) storeSidecar(ctx context.Context, p *piece, ref model.ChunkRef, object []byte) {
-	if i.asides == nil {
+// The replica that found the chunk stored stores what the one that wrote it may not have lived to.
+func (i *Ingester) storeSidecar(ctx context.Context, p *piece, ref model.ChunkRef, object []byte, written bool) {
+	if i.asides == nil || !written && !i.asides.LacksSidecar(ctx, ref, object) {
 		return
 	}
 	known := p.knownBlocks()

@@ -161,10 +161,10 @@ type fileStore struct {
 	count atomic.Int64
 }
 
-func (s *fileStore) PutObject(_ context.Context, ref model.ChunkRef, object []byte) error {
+func (s *fileStore) PutObject(_ context.Context, ref model.ChunkRef, object []byte) (bool, error) {
 	s.bytes.Add(int64(len(object)))
 	s.count.Add(1)
-	return os.WriteFile(filepath.Join(s.dir, strings.ReplaceAll(schema.ContentKey(ref), "/", "_")), object, 0o644)
+	return true, os.WriteFile(filepath.Join(s.dir, strings.ReplaceAll(schema.ContentKey(ref), "/", "_")), object, 0o644)
 }
 
 func (s *fileStore) PutIndex(context.Context, []schema.IndexEntry) error { return nil }

@@ -207,14 +207,15 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.FlushTimeout)
 	defer cancel()
 	begin := time.Now()
-	if err := i.store.PutObject(ctx, ref, data); err != nil {
+	written, err := i.store.PutObject(ctx, ref, data)
+	if err != nil {
 		return err
 	}
 	if err := pointStored.Hit(); err != nil {
 		return err
 	}
 	i.metrics.stored(c, len(data), time.Since(begin))
-	i.storeSidecar(ctx, p, ref, data)
+	i.storeSidecar(ctx, p, ref, data, written)
 	// After an error the memory is not used again, for whoever sends it may not have stopped.
 	*buffer = data
 	objects.Put(buffer)

@@ -49,20 +49,21 @@ func newMemStore() *memStore {
 	return &memStore{objects: map[model.ChunkRef][]byte{}, rows: map[model.ChunkRef]labels.Labels{}}
 }
 
-func (m *memStore) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
+func (m *memStore) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) (bool, error) {
 	m.mu.Lock()
 	m.objectCalls++
 	fail := m.putObject
 	m.mu.Unlock()
 	if fail != nil {
 		if err := fail(ctx, ref); err != nil {
-			return err
+			return false, err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	_, there := m.objects[ref]
 	m.objects[ref] = bytes.Clone(object)
-	return nil
+	return !there, nil
 }
 
 func (m *memStore) PutIndex(ctx context.Context, entries []schema.IndexEntry) error {

@@ -25,8 +25,8 @@ import (
 
 // Store is where finished chunks go. Both calls may be repeated with the same arguments.
 type Store interface {
-	// PutObject stores a chunk object. It keeps no reference to the bytes.
-	PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error
+	// PutObject stores a chunk object, unless it finds that another replica did. It keeps no reference to the bytes.
+	PutObject(ctx context.Context, ref model.ChunkRef, object []byte) (written bool, err error)
 	// PutIndex writes the index rows of chunks whose objects are stored. When it returns nil, queries find them.
 	PutIndex(ctx context.Context, entries []schema.IndexEntry) error
 }
@@ -37,6 +37,8 @@ type Sidecars interface {
 	DescribeBlock(b *chunk.Batch, size int) sidecar.Block
 	// StoreSidecar stores the sidecar of a chunk object. known returns blocks that were described before.
 	StoreSidecar(ctx context.Context, ref model.ChunkRef, object []byte, known func(*chunk.Block) (sidecar.Block, bool)) error
+	// LacksSidecar reports whether a chunk object that another replica stored needs a sidecar.
+	LacksSidecar(ctx context.Context, ref model.ChunkRef, object []byte) bool
 }
 
 // Deps are what an ingester needs of others.

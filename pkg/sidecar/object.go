@@ -17,9 +17,11 @@ var ErrCorrupt = errors.New("corrupt sidecar")
 // ErrForeign is returned for a sound sidecar of another chunk.
 var ErrForeign = errors.New("sidecar belongs to another chunk")
 
+// Version is that of the objects that Append writes. Open reads no others.
+const Version = 2
+
 const (
-	magic   = "LSSC"
-	version = 2
+	magic = "LSSC"
 	// frontSize is what stands before the directory: magic, version, length of the directory.
 	frontSize = 4 + 1 + 4
 	// rowSize is the least size of a block's row.
@@ -61,7 +63,7 @@ type Object struct {
 func (o *Object) Append(dst []byte) []byte {
 	start := len(dst)
 	dst = slices.Grow(dst, o.size())
-	dst = append(append(dst, magic...), version, 0, 0, 0, 0)
+	dst = append(append(dst, magic...), Version, 0, 0, 0, 0)
 	dst = appendSection(dst, []byte(o.Ref.Tenant))
 	dst = binary.BigEndian.AppendUint64(dst, o.Ref.Fingerprint)
 	dst = binary.AppendVarint(dst, o.Ref.From)
@@ -132,7 +134,7 @@ func Open(data []byte, ref model.ChunkRef) (*Object, Layout, error) {
 	if len(data) < frontSize {
 		return nil, l, &ShortError{Need: frontSize}
 	}
-	if string(data[:4]) != magic || data[4] != version {
+	if !Current(data) {
 		return nil, l, fmt.Errorf("%w: it begins with %q", ErrCorrupt, data[:5])
 	}
 	length := binary.BigEndian.Uint32(data[5:])
@@ -158,6 +160,14 @@ func Open(data []byte, ref model.ChunkRef) (*Object, Layout, error) {
 		return nil, l, fmt.Errorf("%w: bad directory", ErrCorrupt)
 	}
 	return o, l, o.attach(data, sums, &l)
+}
+
+// PeekSize is how much of an object's beginning Current wants.
+const PeekSize = len(magic) + 1
+
+// Current reports whether bytes begin as objects of the version that Append writes. Open reads no others.
+func Current(beginning []byte) bool {
+	return len(beginning) >= PeekSize && string(beginning[:len(magic)]) == magic && beginning[len(magic)] == Version
 }
 
 // ShortError is returned by Open if the directory does not end within the data.

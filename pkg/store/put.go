@@ -18,38 +18,39 @@ var pointPut = failpoint.New("store/put", "a chunk's object is in the bucket, wh
 // PutChunk stores a chunk: its object, then its index rows. lbls are the stream's labels without __name__. When it returns
 // nil, queries find the chunk. Repeating it is harmless.
 func (s *Store) PutChunk(ctx context.Context, ref model.ChunkRef, object []byte, lbls labels.Labels) error {
-	if err := s.PutObject(ctx, ref, object); err != nil {
+	if _, err := s.PutObject(ctx, ref, object); err != nil {
 		return err
 	}
 	return s.PutIndex(ctx, []schema.IndexEntry{{Ref: ref, Labels: lbls}})
 }
 
-// PutObject writes a chunk's object alone. The chunk is not found before PutIndex. Nothing keeps the object's bytes.
-func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
+// PutObject writes a chunk's object alone, and reports whether it did: another replica may have written the same. The chunk is not found
+// before PutIndex. Nothing keeps the object's bytes.
+func (s *Store) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) (written bool, err error) {
 	c := schema.ChunkName{ChunkRef: ref, Layout: s.periods.LayoutOf(ref.From)}
 	if err := s.writable([]schema.IndexEntry{{Ref: ref}}); err != nil {
-		return fmt.Errorf("cannot write chunk %s: %w", c.Key(), err)
+		return false, fmt.Errorf("cannot write chunk %s: %w", c.Key(), err)
 	}
 	o := s.storeOf(c)
 	if s.alreadyWritten(ctx, o, c, len(object)) {
 		s.metrics.duplicates.Inc()
-		return nil
+		return false, nil
 	}
 	if err := o.Bucket.Put(ctx, o.ChunkKey(c), object); err != nil {
-		return fmt.Errorf("cannot write chunk %s to %s: %w", c.Key(), o.Bucket.Name(), err)
+		return false, fmt.Errorf("cannot write chunk %s to %s: %w", c.Key(), o.Bucket.Name(), err)
 	}
 	if s.written != nil {
 		s.written.Put(ctx, c.Key(), writtenMark)
 	}
 	if err := pointPut.Hit(); err != nil {
-		return err
+		return false, err
 	}
 	s.metrics.chunksStored.WithLabelValues(ref.Tenant).Inc()
 	s.metrics.bytesStored.WithLabelValues(ref.Tenant).Add(float64(len(object)))
 	if s.cache != nil {
 		s.cache.Put(ctx, c.Key(), bytes.Clone(object))
 	}
-	return nil
+	return true, nil
 }
 
 // writtenMark is what stands in the cache of written objects; only that there is something matters.

@@ -127,12 +127,31 @@ func (s *Store) StoreSidecar(ctx context.Context, ref model.ChunkRef, object []b
 	return s.PutSidecar(ctx, o)
 }
 
+// LacksSidecar reports whether a chunk object that another replica stored is large enough for a sidecar and has none. The cache of what was
+// written is believed: a sidecar that is gone since is not missed by anybody.
+func (s *Store) LacksSidecar(ctx context.Context, ref model.ChunkRef, object []byte) bool {
+	if !s.sidecars.cfg.Enabled || len(object) < s.sidecars.cfg.MinChunk {
+		return false
+	}
+	key := sidecarKey(ref)
+	if s.written != nil {
+		if _, ok := s.written.Get(ctx, key); ok {
+			return false
+		}
+	}
+	_, err := s.storeOf(schema.ChunkName{ChunkRef: ref}).Bucket.Stat(ctx, key)
+	return err != nil
+}
+
 // PutSidecar stores the sidecar of a chunk.
 func (s *Store) PutSidecar(ctx context.Context, o *sidecar.Object) error {
 	data := o.Append(nil)
 	bucket := s.storeOf(schema.ChunkName{ChunkRef: o.Ref}).Bucket
 	if err := bucket.Put(ctx, sidecarKey(o.Ref), data); err != nil {
 		return fmt.Errorf("cannot write the sidecar of chunk %s: %w", schema.ContentKey(o.Ref), err)
+	}
+	if s.written != nil {
+		s.written.Put(ctx, sidecarKey(o.Ref), writtenMark)
 	}
 	s.metrics.sidecarsStored.Inc()
 	s.metrics.sidecarBytes.Add(float64(len(data)))
@@ -166,6 +185,19 @@ func (s *Store) BuildSidecar(ctx context.Context, name schema.ChunkName) (bool, 
 		return false, fmt.Errorf("cannot read chunk %s: %w", name.Key(), err)
 	}
 	return true, s.StoreSidecar(ctx, name.ChunkRef, object, nil)
+}
+
+// CurrentSidecar reports whether the sidecar of a chunk is one of the version that is written now, as far as its beginning tells. One that
+// is not there is not.
+func (s *Store) CurrentSidecar(ctx context.Context, name schema.ChunkName) (bool, error) {
+	data, err := s.storeOf(name).Bucket.GetRange(ctx, sidecarKey(name.ChunkRef), 0, int64(sidecar.PeekSize))
+	if errors.Is(err, objstore.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot read the sidecar of chunk %s: %w", name.Key(), err)
+	}
+	return sidecar.Current(data), nil
 }
 
 // firstRead is how much of a sidecar is asked for where only its columns are wanted: more than most have.

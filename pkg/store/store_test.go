@@ -330,13 +330,17 @@ func TestWrittenTwice(t *testing.T) {
 	r.store.written = mapCache{}
 	ctx := t.Context()
 	c := makeChunk(t, "acme", labels.FromStrings("app", "a"), midnight)
-	for range 3 {
-		require.NoError(t, r.store.PutObject(ctx, c.ref, c.object))
+	for i := range 3 {
+		written, err := r.store.PutObject(ctx, c.ref, c.object)
+		require.NoError(t, err)
+		require.Equal(t, i == 0, written)
 	}
 	require.Equal(t, 1, bucket.puts)
 	o := r.store.stores[0]
 	require.NoError(t, bucket.Delete(ctx, o.ChunkKey(schema.ChunkName{ChunkRef: c.ref, Layout: r.store.periods.LayoutOf(c.ref.From)})))
-	require.NoError(t, r.store.PutObject(ctx, c.ref, c.object))
+	written, err := r.store.PutObject(ctx, c.ref, c.object)
+	require.NoError(t, err)
+	require.True(t, written)
 	require.Equal(t, 2, bucket.puts, "what the cache remembers was deleted since")
 }
 
@@ -347,9 +351,33 @@ func TestWrittenByReplica(t *testing.T) {
 		bucket := &countingBucket{Bucket: r.bucket}
 		r.store.stores[0].Bucket, r.store.replicated = bucket, replicated
 		c := makeChunk(t, "acme", labels.FromStrings("app", "a"), midnight)
-		for range 2 {
-			require.NoError(t, r.store.PutObject(t.Context(), c.ref, c.object))
+		for i := range 2 {
+			written, err := r.store.PutObject(t.Context(), c.ref, c.object)
+			require.NoError(t, err)
+			require.Equal(t, i == 0 || !replicated, written)
 		}
 		require.Equal(t, puts, bucket.puts)
 	}
+}
+
+// TestSidecarOfReplica finds the sidecar that another replica stored, by asking once, or not at all where a cache remembers it.
+func TestSidecarOfReplica(t *testing.T) {
+	r := newRig(t, ObjectStore{}, schema.Periods{schema.DefaultPeriod})
+	r.store.sidecars.cfg = SidecarConfig{Enabled: true, FilterBits: 6, MaxShare: 1, MinChunk: 1, CacheBytes: 1 << 20}
+	c := makeChunk(t, "acme", labels.FromStrings("app", "a"), midnight)
+	require.True(t, r.store.LacksSidecar(t.Context(), c.ref, c.object))
+	require.NoError(t, r.store.StoreSidecar(t.Context(), c.ref, c.object, nil))
+	require.False(t, r.store.LacksSidecar(t.Context(), c.ref, c.object), "it is in the bucket")
+	current, err := r.store.CurrentSidecar(t.Context(), schema.ChunkName{ChunkRef: c.ref})
+	require.NoError(t, err)
+	require.True(t, current)
+
+	r.store.written = mapCache{}
+	require.NoError(t, r.store.StoreSidecar(t.Context(), c.ref, c.object, nil))
+	require.NoError(t, r.store.DeleteSidecar(t.Context(), c.ref))
+	require.False(t, r.store.LacksSidecar(t.Context(), c.ref, c.object), "the cache is believed")
+	r.store.written = nil
+	require.True(t, r.store.LacksSidecar(t.Context(), c.ref, c.object))
+	r.store.sidecars.cfg.MinChunk = len(c.object) + 1
+	require.False(t, r.store.LacksSidecar(t.Context(), c.ref, c.object), "it needs none")
 }
