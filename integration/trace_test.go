@@ -18,6 +18,8 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"logstore/integration/testservers"
 )
 
 // spanReceiver takes spans by OTLP over HTTP.
@@ -160,5 +162,86 @@ func TestTraces(t *testing.T) {
 		for _, s := range list {
 			require.NotContains(t, s.Name, "ready", "probes begin no traces")
 		}
+	}
+}
+
+// TestTracesOfRulesAndCaches finds the spans of rules, each evaluation a trace of its own, and those of look-ups in caches.
+func TestTracesOfRulesAndCaches(t *testing.T) {
+	t.Parallel()
+	rc, redis := newSpanReceiver(t), testservers.StartRedis(t)
+	dir := t.TempDir()
+	cache := "{cache: {redis: {endpoint: '" + redis.Address + "'}}}"
+	p := NewProcess(t, dir, "-config.file="+writeFile(t, dir, "loki.yaml", "auth_enabled: false\ncommon: {path_prefix: "+dir+"}\n"+
+		"query_range: {cache_results: true, results_cache: "+cache+"}\nlimits_config: {max_cache_freshness_per_query: 0s}\n"+
+		"ruler: {evaluation_interval: 1s, poll_interval: 1s}\nlogstore: {tracing: {endpoint: '"+rc.URL+"'}}\n"))
+	p.Env = []string{"OTEL_BSP_SCHEDULE_DELAY=100"}
+	p.Start()
+	rules := "name: g\nrules: [{alert: A, expr: 'sum(rate({app=\"x\"}[1m])) > 1e9'}, {alert: B, expr: 'vector(1) > 2'}]\n"
+	req, err := http.NewRequestWithContext(t.Context(), "POST", p.URL+"/loki/api/v1/rules/n", strings.NewReader(rules))
+	require.NoError(t, err)
+	status, text := do(t, http.DefaultClient, req)
+	require.Equal(t, http.StatusAccepted, status, text)
+	status, text = asked(t, http.DefaultClient, "POST", p.URL+"/loki/api/v1/push", "", "", onePush("x"))
+	require.Equal(t, http.StatusNoContent, status, text)
+
+	// of returns the spans of that name, by their trace.
+	of := func(name string) map[string][]*spans.Span {
+		rc.mu.Lock()
+		defer rc.mu.Unlock()
+		out := map[string][]*spans.Span{}
+		for id, list := range rc.traces {
+			for _, s := range list {
+				if s.Name == name {
+					out[id] = append(out[id], s)
+				}
+			}
+		}
+		return out
+	}
+	require.Eventually(t, func() bool { return len(of("rule group")) > 1 }, 20*time.Second, 50*time.Millisecond, "an evaluation is a trace")
+	complete := 0
+	for id, groups := range of("rule group") {
+		require.Len(t, groups, 1)
+		require.Empty(t, groups[0].ParentSpanId)
+		require.Equal(t, "g", spanText(groups[0].Attributes, "logstore.rules.group"))
+		var names []string
+		for _, s := range of("rule")[id] {
+			require.Equal(t, groups[0].SpanId, s.ParentSpanId)
+			names = append(names, spanText(s.Attributes, "logstore.rule"))
+		}
+		if len(of("query")[id]) > 0 && len(names) == 2 { // the others may have come in another message
+			require.Equal(t, []string{"A", "B"}, names)
+			complete++
+		}
+	}
+	require.Positive(t, complete)
+
+	end := time.Now().Truncate(time.Minute)
+	query := fmt.Sprintf("/loki/api/v1/query_range?query=%s&step=60&start=%d&end=%d", url.QueryEscape(`sum(count_over_time({app="x"}[1m]))`), end.Add(-30*time.Minute).Unix(), end.Unix())
+	hits := func(name string) (hits, keys int64) {
+		for _, list := range of(name) {
+			for _, s := range list {
+				for _, a := range s.Attributes {
+					switch a.Key {
+					case "logstore.hits":
+						hits += a.Value.GetIntValue()
+					case "logstore.keys":
+						keys += a.Value.GetIntValue()
+					}
+				}
+			}
+		}
+		return hits, keys
+	}
+	require.Eventually(t, func() bool {
+		status, text := asked(t, http.DefaultClient, "GET", p.URL+query, "", "", "")
+		require.Equal(t, http.StatusOK, status, text)
+		far, asked := hits("cache get")
+		near, split := hits("results cache")
+		return far > 0 && asked > far && near > 0 && split > near
+	}, 20*time.Second, 200*time.Millisecond, "a miss and then a hit")
+	for id, list := range of("cache get") {
+		require.Equal(t, "redis", spanText(list[0].Attributes, "db.system.name"))
+		require.NotEmpty(t, of("results cache")[id], "it is asked on behalf of something")
 	}
 }

@@ -50,7 +50,7 @@ func (a *App) newRuler() error {
 	a.ruler, err = ruler.New(cfg, ruler.Deps{
 		Store: store, State: state, Query: a.queryRule, Notify: a.notifiers.notify, Record: a.record, Link: a.queryLink,
 		Owns: a.ownsRules, Written: a.tellRulers,
-		Limits: a.limits, Logger: a.logger.With("component", "ruler"), Registerer: a.registry,
+		Limits: a.limits, Logger: a.logger.With("component", "ruler"), Registerer: a.registry, Tracer: a.tracer,
 	})
 	if err != nil {
 		return err

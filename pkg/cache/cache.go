@@ -69,10 +69,10 @@ func New(cfg Config, deps Deps) (Cache, error) {
 		if err != nil {
 			return nil, err
 		}
-		tiers = append(tiers, r)
+		tiers = append(tiers, traced{Cache: r, name: cfg.Name, system: "redis"})
 	}
 	if cfg.Redis.Endpoint == "" && cfg.Memcached.enabled() {
-		tiers = append(tiers, NewMemcached(cfg, deps))
+		tiers = append(tiers, traced{Cache: NewMemcached(cfg, deps), name: cfg.Name, system: "memcached"})
 	}
 	switch len(tiers) {
 	case 0:

@@ -13,6 +13,7 @@ import (
 	"logstore/pkg/limits"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/model"
+	"logstore/pkg/trace"
 )
 
 // extent is what is known of a stretch of time of one query: the series of a metric query at the steps from first to last, or
@@ -156,8 +157,10 @@ func (k *kept) load(ctx context.Context, numbers []int64) [][]extent {
 	for i, n := range numbers {
 		keys[i] = k.keyOf(n)
 	}
+	ctx, span := trace.Start(ctx, "results cache")
 	k.stats.Requests++
 	k.stats.Requested += int64(len(keys))
+	found := k.stats.Found
 	for i, v := range k.cache.Get(ctx, keys...) {
 		if v == nil {
 			continue
@@ -170,6 +173,9 @@ func (k *kept) load(ctx context.Context, numbers []int64) [][]extent {
 			k.stats.Found++
 		}
 	}
+	span.Int("logstore.keys", int64(len(keys)))
+	span.Int("logstore.hits", int64(k.stats.Found-found))
+	span.End(nil)
 	return out
 }
 

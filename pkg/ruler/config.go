@@ -13,6 +13,7 @@ import (
 	"logstore/pkg/limits"
 	"logstore/pkg/objstore"
 	"logstore/pkg/rules"
+	"logstore/pkg/trace"
 )
 
 // Config holds the ruler's settings; those of tenants are in package limits.
@@ -80,4 +81,6 @@ type Deps struct {
 	Limits     *limits.Overrides
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Tracer begins a trace for each evaluation of a group; nil begins none.
+	Tracer *trace.Tracer
 }

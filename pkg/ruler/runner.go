@@ -107,7 +107,7 @@ func (run *runner) catchUp(ctx context.Context, last, next time.Time) {
 		if !run.r.acquire(ctx) {
 			return
 		}
-		res := run.eval.CatchUp(ctx, ts, run.r.deps.Query)
+		res := run.evaluate(ctx, ts, run.eval.CatchUp)
 		run.r.release()
 		if res.Evaluated == 0 {
 			return // nothing records
@@ -117,11 +117,24 @@ func (run *runner) catchUp(ctx context.Context, last, next time.Time) {
 	}
 }
 
+// evaluate calls one of the evaluator's methods, as a trace of its own.
+func (run *runner) evaluate(ctx context.Context, ts time.Time, eval func(context.Context, time.Time, rules.QueryFunc) rules.Result) rules.Result {
+	ctx, span := run.r.deps.Tracer.Work(ctx, "rule group")
+	res := eval(ctx, ts, run.r.deps.Query)
+	span.Text("logstore.tenant", run.key.tenant)
+	span.Text("logstore.rules.namespace", run.key.namespace)
+	span.Text("logstore.rules.group", run.key.group)
+	span.Int("logstore.rules.evaluated", int64(res.Evaluated))
+	span.Int("logstore.rules.failed", int64(res.Failed))
+	span.End(nil)
+	return res
+}
+
 // once evaluates the group for an instant and hands on what comes of it.
 func (run *runner) once(ctx context.Context, ts time.Time) {
 	begin := time.Now()
 	run.r.metrics.lag.Observe(begin.Sub(ts).Seconds())
-	res := run.eval.Eval(ctx, ts, run.r.deps.Query)
+	res := run.evaluate(ctx, ts, run.eval.Eval)
 	if ctx.Err() != nil && res.Evaluated == 0 {
 		return
 	}

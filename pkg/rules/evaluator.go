@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 
 	"logstore/pkg/logql/syntax"
+	"logstore/pkg/trace"
 )
 
 // Errors of an evaluation.
@@ -183,12 +184,7 @@ func (e *Evaluator) eval(ctx context.Context, ts time.Time, query QueryFunc, onl
 			continue
 		}
 		start := time.Now()
-		var err error
-		if st.rule.Alert != "" {
-			err = e.evalAlert(ctx, st, ts, query, &res)
-		} else {
-			err = e.evalRecord(ctx, st, ts, query, &res)
-		}
+		err := e.evalRule(ctx, st, ts, query, &res)
 		if ctx.Err() != nil && err != nil {
 			return res // it was interrupted, which says nothing about the rule
 		}
@@ -207,6 +203,16 @@ func (e *Evaluator) eval(ctx context.Context, ts time.Time, query QueryFunc, onl
 	defer e.mu.Unlock()
 	e.last, e.took = ts, time.Since(begin)
 	return res
+}
+
+func (e *Evaluator) evalRule(ctx context.Context, st *ruleState, ts time.Time, query QueryFunc, res *Result) (err error) {
+	ctx, span := trace.Start(ctx, "rule")
+	span.Text("logstore.rule", st.rule.Name())
+	defer func() { span.End(err) }()
+	if st.rule.Alert != "" {
+		return e.evalAlert(ctx, st, ts, query, res)
+	}
+	return e.evalRecord(ctx, st, ts, query, res)
 }
 
 func (e *Evaluator) evalAlert(ctx context.Context, st *ruleState, ts time.Time, query QueryFunc, res *Result) error {

@@ -111,6 +111,14 @@ func (t *Tracer) Request(ctx context.Context, name, parent, state string) (conte
 	return start(with(ctx, parent, state), t.provider, name, trace.SpanKindServer)
 }
 
+// Work begins the span of work that no request asked for. The Span is nil if the trace is not sampled.
+func (t *Tracer) Work(ctx context.Context, name string) (context.Context, *Span) {
+	if t == nil {
+		return ctx, nil
+	}
+	return start(ctx, t.provider, name, trace.SpanKindInternal)
+}
+
 // shutdownTimeout bounds how long the last spans may take.
 const shutdownTimeout = 5 * time.Second
 
