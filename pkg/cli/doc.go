@@ -10,6 +10,7 @@
 //   - pager: fetches the entries of a log query page by page, past the store's limits for one query: too many entries, too long a
 //     time range. Pages overlap by one instant; what came twice is dropped.
 //   - follower: keeps a tail open. After a break it asks for what was missed, and shows each line once.
+//   - partFlags: a long download, each piece of its time range in a file of its own, which goes on where it was broken off.
 //   - printer: writes entries as text, raw lines or JSON.
 //   - pusher: collects lines into requests and sends them.
 //

@@ -24,6 +24,9 @@ type query struct {
 	delay          durationFlag
 	part           durationFlag
 	workers        int
+	parts          partFlags
+	stdin          bool
+	set            *flag.FlagSet
 }
 
 const (
@@ -44,7 +47,16 @@ with -forward. A metric query is written as JSON, with -output=table in columns.
   logstore query -since=6h -step=5m -output=table 'sum by (app) (rate({env="prod"}[5m]))'
 
 More entries than the store gives at once are fetched page by page (-batch), and a range that is longer than it takes in pieces.
--parallel-duration and -parallel-max-workers fetch several pieces at a time; they come out in order.
+-parallel-duration and -parallel-max-workers fetch several pieces at a time; they come out in order. A long download goes to files, one
+for each piece, with -part-path-prefix: run again after a break, it fetches only what is missing.
+
+  logstore query -from=2026-01-01T00:00:00Z -to=2026-01-31T00:00:00Z -output=jsonl -parallel-duration=15m -parallel-max-workers=4 \
+    -part-path-prefix=/tmp/january -merge-parts '{app="web"}' > january.jsonl
+
+With -stdin the lines come from the standard input and no store is asked. The query is the stages alone, such as '|= "error" | json';
+a selector before them is not looked at. Lines come out in their order, all of them if -limit is not given.
+
+  kubectl logs -f deploy/web | logstore query -stdin -output=raw '| json | status >= 500 | line_format "{{.path}} {{.status}}"'
 
 ` + connectHelp,
 		Flags: q.register,
@@ -68,17 +80,26 @@ func (q *query) register(set *flag.FlagSet) {
 		set.BoolVar(&q.tail, name, false, "go on with new lines, as the command tail does")
 	}
 	set.Var(&q.delay, "delay-for", "with -tail: hold lines back for this `DURATION`, at most 5s, so that late ones find their place")
-	set.Var(&q.part, "parallel-duration", "with several workers: `DURATION` of a piece")
+	set.Var(&q.part, "parallel-duration", "with several workers or parts: `DURATION` of a piece")
 	set.IntVar(&q.workers, "parallel-max-workers", 1, "how many `WORKERS` fetch pieces of a log query at a time")
+	q.parts.register(set)
+	set.BoolVar(&q.stdin, "stdin", false, "run the stages of a log query over the lines of the standard input")
+	q.set = set
 }
 
 func (q *query) do(ctx context.Context, io *command.IO, cl *client.Client, args []string) error {
+	if q.limit < 0 || q.batch < 1 || q.workers < 1 || q.part <= 0 {
+		return command.Usagef("-limit must not be negative, and -batch, -parallel-duration and -parallel-max-workers must be above 0")
+	}
+	if err := q.parts.check(); err != nil {
+		return err
+	}
+	if q.stdin {
+		return q.stages(ctx, io, args[0])
+	}
 	text, err := queryText(io, args[0])
 	if err != nil {
 		return err
-	}
-	if q.limit < 0 || q.batch < 1 || q.workers < 1 || q.part <= 0 {
-		return command.Usagef("-limit must not be negative, and -batch, -parallel-duration and -parallel-max-workers must be above 0")
 	}
 	now := time.Now()
 	span, err := q.at(now)
@@ -100,10 +121,35 @@ func (q *query) do(ctx context.Context, io *command.IO, cl *client.Client, args 
 	case q.tail:
 		return follow(ctx, io, cl, client.TailRequest{Query: text, Start: span.Start, Limit: max(q.limit, 1), Delay: time.Duration(q.delay)}, p, q.quiet)
 	case err == nil && isMetric(expr):
+		if q.parts.prefix != "" {
+			return command.Usagef("-part-path-prefix is for log queries")
+		}
 		return q.metric(ctx, io, cl, r, p)
 	}
 	// What this program cannot parse, the store may: it answers or says what is wrong.
 	return q.logs(ctx, io, cl, r, p)
+}
+
+// stages is do for lines of the standard input.
+func (q *query) stages(ctx context.Context, io *command.IO, text string) error {
+	if text == "-" || q.tail || q.parts.prefix != "" {
+		return command.Usagef("with -stdin the query is an argument, and there is nothing to follow or to fetch in parts")
+	}
+	p, err := q.printer(io, true)
+	if err != nil {
+		return err
+	}
+	if p.mode == modeTable {
+		return command.Usagef("-output=table is for metric queries")
+	}
+	p.includeCommon = true // lines are written as they come, before it is known what they have in common
+	limit := 0
+	q.set.Visit(func(f *flag.Flag) {
+		if f.Name == "limit" {
+			limit = q.limit
+		}
+	})
+	return q.filter(ctx, io, text, limit, p)
 }
 
 func isMetric(expr syntax.Expr) bool {
@@ -123,6 +169,12 @@ func (q *query) logs(ctx context.Context, io *command.IO, cl *client.Client, r c
 		return p.page(page)
 	}
 	var err error
+	if q.parts.prefix != "" {
+		if err = q.download(ctx, io, cl, r, all, show); err == nil {
+			all.note(io, q.stats)
+		}
+		return err
+	}
 	if q.workers > 1 && r.End.Sub(r.Start) > time.Duration(q.part) {
 		err = q.parallel(ctx, cl, r, all, show, emit)
 	} else {

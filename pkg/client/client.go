@@ -95,6 +95,9 @@ func New(cfg Config) (*Client, error) {
 // Address returns the URL of the store, without credentials.
 func (c *Client) Address() string { return c.base.String() }
 
+// Tenant returns the tenant that is asked for; empty: the user's own, or that of a store with one.
+func (c *Client) Tenant() string { return c.cfg.Tenant }
+
 func (c *Client) transports() error {
 	conf, err := c.cfg.TLS.Load()
 	if err != nil {

@@ -174,7 +174,7 @@ func (k *kept) load(ctx context.Context, numbers []int64) [][]extent {
 		}
 	}
 	span.Int("logstore.keys", int64(len(keys)))
-	span.Int("logstore.hits", int64(k.stats.Found-found))
+	span.Int("logstore.hits", k.stats.Found-found)
 	span.End(nil)
 	return out
 }
