@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,24 +84,43 @@ func TestMemcachedLosesAServer(t *testing.T) {
 	for _, consistent := range []bool{true, false} {
 		var log logBuffer
 		c, servers, keys := startThree(t, &log, consistent)
-		require.Equal(t, 300, hits(t, c, keys))
-		require.NoError(t, servers[0].Pause())
-		begin := time.Now()
-		left := hits(t, c, keys)
-		took := time.Since(begin)
-		require.Greater(t, left, 150)
-		require.Less(t, left, 250)
-		require.GreaterOrEqual(t, took, 40*time.Millisecond, "it was waited for")
-		require.Less(t, took, time.Second)
-		for range 20 {
-			require.Equal(t, left, hits(t, c, keys), "the server is not asked any more, and the others are")
+		all := func() bool { return hits(t, c, keys) == 300 }
+		tries := 0
+		for ; !losesOne(t, c, servers, keys, &log); tries++ {
+			require.Less(t, tries, 20, log.String())
+			require.Eventually(t, all, 20*time.Second, 20*time.Millisecond)
 		}
-		require.Equal(t, 1, strings.Count(log.String(), "going on without it"), log.String())
-		require.NoError(t, servers[0].Resume())
-		require.Eventually(t, func() bool { return hits(t, c, keys) == 300 }, 20*time.Second, 20*time.Millisecond)
+		require.Eventually(t, all, 20*time.Second, 20*time.Millisecond)
 		servers[1].Kill()
 		require.Eventually(t, func() bool { n := hits(t, c, keys); return n > 150 && n < 250 }, 10*time.Second, 10*time.Millisecond)
 	}
+}
+
+// losesOne has the first server hang for a while. It returns false if another one kept the cache waiting too, or this one answered
+// before it stopped, as may be on a machine that is busy.
+func losesOne(t *testing.T, c cache.Cache, servers []*testservers.Memcached, keys []string, log *logBuffer) bool {
+	t.Helper()
+	log.reset()
+	before := hits(t, c, keys)
+	require.NoError(t, servers[0].Pause())
+	begin := time.Now()
+	left := []int{hits(t, c, keys)}
+	took := time.Since(begin)
+	for range 20 {
+		left = append(left, hits(t, c, keys))
+	}
+	require.NoError(t, servers[0].Resume())
+	text := log.String()
+	if before < 300 || left[0] == 300 || strings.Contains(text, servers[1].Address) || strings.Contains(text, servers[2].Address) {
+		return false
+	}
+	require.Greater(t, left[0], 150)
+	require.Less(t, left[0], 250)
+	require.GreaterOrEqual(t, took, 40*time.Millisecond, "it was waited for")
+	require.Less(t, took, time.Second)
+	require.Len(t, slices.Compact(left), 1, "the server is not asked any more, and the others are")
+	require.Equal(t, 1, strings.Count(text, "going on without it"), text)
+	return true
 }
 
 func TestMemcachedForeignAndLargeValues(t *testing.T) {
