@@ -30,7 +30,7 @@ func (a *App) newQuerier() error {
 	cfg.MaxRetries = a.cfg.QueryRange.MaxRetries
 	cfg.MaxWaiting = smallest(a.cfg.Frontend.MaxOutstandingPerTenant, a.cfg.QueryScheduler.MaxOutstandingRequestsPerTenant)
 	cfg.MaxMemory = max(ingester.AvailableMemory()/8, 32<<20)
-	sources := []logql.Source{a.recentLogs(), a.store}
+	sources := []logql.Source{a.recentLogs(), querier.Bounded(a.store, a.limits)}
 	switch {
 	case a.cfg.Querier.QueryStoreOnly:
 		sources = sources[1:]

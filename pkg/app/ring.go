@@ -38,9 +38,7 @@ func (a *App) ringConfig() (ring.Config, error) {
 	c.HeartbeatPeriod, c.HeartbeatTimeout = life.HeartbeatPeriod, life.Ring.HeartbeatTimeout
 	c.JoinAfter, c.ObservePeriod, c.MinReady = life.JoinAfter, life.ObservePeriod, life.MinReadyDuration
 	c.FinalSleep, c.Unregister, c.WarnUnhealthy = life.FinalSleep, life.UnregisterOnShutdown, life.ReadinessRingHealth
-	if c.ForgetAfter = a.cfg.Logstore.ForgetAfter; c.ForgetAfter == 0 {
-		c.ForgetAfter = 5 * c.HeartbeatTimeout
-	}
+	c.ForgetAfter = forgetAfter(a.cfg, c.HeartbeatTimeout)
 	if !a.gossips() {
 		c.TokensFile = ""
 		return c, nil
@@ -51,6 +49,19 @@ func (a *App) ringConfig() (ring.Config, error) {
 	g, err := a.gossipConfig()
 	c.Gossip = &g
 	return c, err
+}
+
+// forgetAfter returns how long a member may be dead before the others forget it; 0: for ever.
+func forgetAfter(cfg *config.Config, heartbeatTimeout time.Duration) time.Duration {
+	switch in := &cfg.Ingester; {
+	case cfg.Logstore.ForgetAfter > 0:
+		return cfg.Logstore.ForgetAfter
+	case in.AutoforgetGiven && in.AutoforgetUnhealthy:
+		return heartbeatTimeout
+	case in.AutoforgetGiven:
+		return 0
+	}
+	return 5 * heartbeatTimeout
 }
 
 // gossips is whether the process may have others beside it.

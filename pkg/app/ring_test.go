@@ -9,6 +9,21 @@ import (
 	"logstore/pkg/ring"
 )
 
+// Dead members are forgotten after five time-outs, with autoforget_unhealthy after one, and never if it was set to false.
+func TestForgetAfter(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"{}":                                     5 * time.Minute,
+		"ingester: {autoforget_unhealthy: true}": time.Minute,
+		"ingester: {autoforget_unhealthy: false}":                                  0,
+		"{ingester: {autoforget_unhealthy: true}, logstore: {forget_after: 3m}}":   3 * time.Minute,
+		"{ingester: {autoforget_unhealthy: false}, logstore: {forget_after: 10m}}": 10 * time.Minute,
+	} {
+		c, err := rulerApp(t, text).ringConfig()
+		require.NoError(t, err)
+		require.Equal(t, want, c.ForgetAfter, text)
+	}
+}
+
 // Each key of the block memberlist arrives where the ring reads it.
 func TestGossipConfig(t *testing.T) {
 	a := rulerApp(t, `

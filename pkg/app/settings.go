@@ -85,6 +85,7 @@ func ingesterConfig(cfg *config.Config) (ingester.Config, error) {
 	c.FlushCheck, c.ConcurrentFlushes, c.FlushTimeout = in.FlushCheckPeriod, in.ConcurrentFlushes, in.FlushOpTimeout
 	c.MinBackoff, c.MaxBackoff = in.FlushOpBackoff.MinPeriod, in.FlushOpBackoff.MaxPeriod
 	c.CheckpointPeriod, c.ReplayMemory = in.WAL.CheckpointDuration, int64(in.WAL.ReplayMemoryCeiling)
+	c.NamedErrors = in.MaxReturnedStreamErrors
 	if c.DiskFull = in.WAL.DiskFullThreshold; in.WAL.DiskFullGiven {
 		c.DiskSpare = 0
 	}

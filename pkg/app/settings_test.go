@@ -23,4 +23,7 @@ func TestDiskThreshold(t *testing.T) {
 	c, err := ingesterConfig(rulerApp(t, "ingester: {wal: {replay_memory_ceiling: 3MB}}").cfg)
 	require.NoError(t, err)
 	require.EqualValues(t, 3<<20, c.ReplayMemory)
+	c, err = ingesterConfig(rulerApp(t, "ingester: {max_returned_stream_errors: 4}").cfg)
+	require.NoError(t, err)
+	require.Equal(t, 4, c.NamedErrors)
 }

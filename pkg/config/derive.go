@@ -54,6 +54,7 @@ func (d deriver) directories() {
 		active, cache = "boltdb-shipper-active", "boltdb-shipper-cache"
 	}
 	derive(d, "ingester.wal.dir", &c.Ingester.WAL.Dir, in("wal"))
+	c.Ingester.AutoforgetGiven = d.isSet("ingester.autoforget_unhealthy")
 	c.Ingester.WAL.DiskFullGiven = d.isSet("ingester.wal.disk_full_threshold")
 	derive(d, "ingester.shutdown_marker_path", &c.Ingester.ShutdownMarkerPath, c.Common.PathPrefix)
 	derive(d, "storage_config.boltdb_shipper.active_index_directory", &c.Storage.BoltDBShipper.ActiveIndexDirectory, in(active))

@@ -31,22 +31,24 @@ type DistributorOTLP struct {
 
 // Ingester is the block `ingester`.
 type Ingester struct {
-	Lifecycler                Lifecycler    `loki:"lifecycler"`
-	ConcurrentFlushes         int           `loki:"concurrent_flushes"`
-	FlushCheckPeriod          time.Duration `loki:"flush_check_period"`
-	FlushOpBackoff            Backoff       `loki:"flush_op_backoff"`
-	FlushOpTimeout            time.Duration `loki:"flush_op_timeout"`
-	ChunkRetainPeriod         time.Duration `loki:"chunk_retain_period"`
-	ChunkIdlePeriod           time.Duration `loki:"chunk_idle_period"`
-	ChunkBlockSize            int           `loki:"chunk_block_size,bytes"`
-	ChunkTargetSize           int           `loki:"chunk_target_size,bytes"`
-	ChunkEncoding             string        `loki:"chunk_encoding" allow:"none|gzip|lz4-64k|lz4-256k|lz4-1M|lz4|snappy|flate|zstd"`
-	MaxChunkAge               time.Duration `loki:"max_chunk_age"`
-	SyncPeriod                time.Duration `loki:"sync_period"`
-	SyncMinUtilization        float64       `loki:"sync_min_utilization"`
-	MaxReturnedStreamErrors   int           `loki:"max_returned_stream_errors"`
-	QueryStoreMaxLookBack     time.Duration `loki:"query_store_max_look_back_period"`
-	AutoforgetUnhealthy       bool          `loki:"autoforget_unhealthy"`
+	Lifecycler              Lifecycler    `loki:"lifecycler"`
+	ConcurrentFlushes       int           `loki:"concurrent_flushes"`
+	FlushCheckPeriod        time.Duration `loki:"flush_check_period"`
+	FlushOpBackoff          Backoff       `loki:"flush_op_backoff"`
+	FlushOpTimeout          time.Duration `loki:"flush_op_timeout"`
+	ChunkRetainPeriod       time.Duration `loki:"chunk_retain_period"`
+	ChunkIdlePeriod         time.Duration `loki:"chunk_idle_period"`
+	ChunkBlockSize          int           `loki:"chunk_block_size,bytes"`
+	ChunkTargetSize         int           `loki:"chunk_target_size,bytes"`
+	ChunkEncoding           string        `loki:"chunk_encoding" allow:"none|gzip|lz4-64k|lz4-256k|lz4-1M|lz4|snappy|flate|zstd"`
+	MaxChunkAge             time.Duration `loki:"max_chunk_age"`
+	SyncPeriod              time.Duration `loki:"sync_period"`
+	SyncMinUtilization      float64       `loki:"sync_min_utilization"`
+	MaxReturnedStreamErrors int           `loki:"max_returned_stream_errors"`
+	QueryStoreMaxLookBack   time.Duration `loki:"query_store_max_look_back_period"`
+	AutoforgetUnhealthy     bool          `loki:"autoforget_unhealthy"`
+	// AutoforgetGiven is whether it was set: dead members are forgotten without it, too, after a longer time.
+	AutoforgetGiven           bool
 	WAL                       WAL           `loki:"wal"`
 	IndexShards               int           `loki:"index_shards"`
 	MaxDroppedStreams         int           `loki:"max_dropped_streams"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"logstore/pkg/compress"
+	"logstore/pkg/wire"
 )
 
 // Config has the settings of the ingester. Names in comments are Loki's keys below `ingester:`.
@@ -51,6 +52,9 @@ type Config struct {
 	WALSegmentSize int64
 	// WALSize is the size that the log is held at by checkpoints of pieces that have entries in old segments.
 	WALSize int64
+	// NamedErrors (max_returned_stream_errors) is how many refused entries of a stream are named to the client, 0: all, up to
+	// wire.MaxRefusedEntries. They are counted in any case.
+	NamedErrors int
 	// CheckpointPeriod (wal.checkpoint_duration) is the longest time between two looks at the size of the log.
 	CheckpointPeriod time.Duration
 	// DiskFull (wal.disk_full_threshold) is the share of the disk of the logs, 0 to 1, beyond which pushes are refused; 0: they are
@@ -89,6 +93,7 @@ var DefaultConfig = Config{
 	WALSegmentSize:    64 << 20,
 	WALSize:           1 << 30,
 	CheckpointPeriod:  5 * time.Minute,
+	NamedErrors:       10,
 	DiskFull:          0.9,
 	DiskSpare:         2 << 30,
 	ReplayMemory:      4 << 30,
@@ -112,7 +117,7 @@ func (c Config) Validate() error {
 	if c.MaxBackoff < c.MinBackoff {
 		errs = append(errs, errors.New("flush_op_backoff.max_period must not be less than min_period"))
 	}
-	if c.TargetSize < 0 || c.ChunkRetain < 0 || c.MemoryLimit < 0 || c.HeadLimit < 0 || c.SealWorkers < 0 || c.ShutdownTimeout < 0 || c.ReplayMemory < 0 || c.SyncPeriod < 0 || c.SyncMinUtilization < 0 {
+	if c.TargetSize < 0 || c.ChunkRetain < 0 || c.MemoryLimit < 0 || c.HeadLimit < 0 || c.SealWorkers < 0 || c.ShutdownTimeout < 0 || c.ReplayMemory < 0 || c.NamedErrors < 0 || c.SyncPeriod < 0 || c.SyncMinUtilization < 0 {
 		errs = append(errs, errors.New("sizes and durations must not be negative"))
 	}
 	if !c.Encoding.Valid() {
@@ -137,6 +142,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.HeadLimit == 0 {
 		c.HeadLimit = min(c.MemoryLimit/4, 64<<20)
+	}
+	if c.NamedErrors == 0 || c.NamedErrors > wire.MaxRefusedEntries {
+		c.NamedErrors = wire.MaxRefusedEntries
 	}
 	if c.SealWorkers == 0 {
 		c.SealWorkers = runtime.GOMAXPROCS(0)

@@ -78,18 +78,24 @@ func TestRefusals(t *testing.T) {
 	require.Len(t, inMemory(t, n.Ingester, "ordered"), 2)
 }
 
+// All refused entries are counted, and as many named as max_returned_stream_errors says.
 func TestManyRefusedEntriesAreCounted(t *testing.T) {
-	n := start(t, testConfig(t.TempDir()), newMemStore(), nil)
-	defer n.end()
-	n.push("t", app("a", at(100*int64(time.Hour), "newest")))
-	s := app("a")
-	for k := range 25 {
-		s.Entries = append(s.Entries, at(int64(k), "old"))
+	for named, want := range map[int]int{DefaultConfig.NamedErrors: 10, 3: 3, 0: wire.MaxRefusedEntries} {
+		cfg := testConfig(t.TempDir())
+		cfg.NamedErrors = named
+		n := start(t, cfg, newMemStore(), nil)
+		n.push("t", app("a", at(100*int64(time.Hour), "newest")))
+		s := app("a")
+		for k := range wire.MaxRefusedEntries + 5 {
+			s.Entries = append(s.Entries, at(int64(k), "old"))
+		}
+		var refused *wire.RefusedError
+		require.ErrorAs(t, n.Push(context.Background(), "t", []wire.Stream{s}), &refused)
+		require.Equal(t, len(s.Entries), refused.Refusals[0].Entries)
+		require.Len(t, refused.Refusals[0].First, want)
+		require.Equal(t, want, strings.Count(refused.Refusals[0].Text("t"), "entry with timestamp"))
+		n.end()
 	}
-	var refused *wire.RefusedError
-	require.ErrorAs(t, n.Push(context.Background(), "t", []wire.Stream{s}), &refused)
-	require.Equal(t, 25, refused.Refusals[0].Entries)
-	require.Len(t, refused.Refusals[0].First, wire.MaxRefusedEntries)
 }
 
 func TestStreamLimit(t *testing.T) {

@@ -145,7 +145,7 @@ func (i *Ingester) encode(ps *pushState, t *tenantState, streams []wire.Stream, 
 		}
 		// pinStream returned with the stream locked.
 		lo := len(ps.enc.runs)
-		refused := s.encodeLocked(&ps.enc, in, k, lim, window, now)
+		refused := s.encodeLocked(&ps.enc, in, k, lim, window, now, i.cfg.NamedErrors)
 		if lo == len(ps.enc.runs) {
 			s.pins--
 		}

@@ -131,9 +131,10 @@ func lowest(a, b uint64) uint64 {
 	return a
 }
 
-// encodeLocked encodes the entries of a pushed stream that are taken, and returns which are refused.
-func (s *stream) encodeLocked(enc *runEncoder, in *wire.Stream, index int, lim *limits.Limits, window time.Duration, now int64) []wire.Refusal {
-	if r := s.checkRateLocked(in, index, lim, now); r != nil {
+// encodeLocked encodes the entries of a pushed stream that are taken, and returns which are refused; of each kind the first
+// are named, up to that number.
+func (s *stream) encodeLocked(enc *runEncoder, in *wire.Stream, index int, lim *limits.Limits, window time.Duration, now int64, named int) []wire.Refusal {
+	if r := s.checkRateLocked(in, index, lim, now, named); r != nil {
 		return []wire.Refusal{*r}
 	}
 	if s.takesRunsLocked(in, lim, window) {
@@ -148,11 +149,11 @@ func (s *stream) encodeLocked(enc *runEncoder, in *wire.Stream, index int, lim *
 		e := &in.Entries[i]
 		if e.Timestamp < newest {
 			if oldest := newest - int64(window); e.Timestamp < oldest {
-				behind = refuse(behind, wire.TooFarBehind, in, index, e, oldest)
+				behind = refuse(behind, wire.TooFarBehind, in, index, e, oldest, named)
 				continue
 			}
 			if !lim.UnorderedWrites {
-				disorder = refuse(disorder, wire.OutOfOrder, in, index, e, newest)
+				disorder = refuse(disorder, wire.OutOfOrder, in, index, e, newest, named)
 				continue
 			}
 		}
@@ -187,20 +188,20 @@ func (s *stream) takesRunsLocked(in *wire.Stream, lim *limits.Limits, window tim
 	return true
 }
 
-func refuse(r *wire.Refusal, kind wire.RefusalKind, in *wire.Stream, index int, e *wire.PushEntry, oldest int64) *wire.Refusal {
+func refuse(r *wire.Refusal, kind wire.RefusalKind, in *wire.Stream, index int, e *wire.PushEntry, oldest int64, named int) *wire.Refusal {
 	if r == nil {
 		r = &wire.Refusal{Stream: index, Kind: kind, Labels: in.Text, Total: len(in.Entries)}
 	}
 	r.Entries++
 	r.Bytes += e.Size()
-	if len(r.First) < wire.MaxRefusedEntries {
+	if len(r.First) < named {
 		r.First = append(r.First, wire.RefusedEntry{Timestamp: e.Timestamp, Oldest: oldest, Bytes: e.Size()})
 	}
 	return r
 }
 
 // checkRateLocked refuses the whole stream if it comes faster than its rate.
-func (s *stream) checkRateLocked(in *wire.Stream, index int, lim *limits.Limits, now int64) *wire.Refusal {
+func (s *stream) checkRateLocked(in *wire.Stream, index int, lim *limits.Limits, now int64, named int) *wire.Refusal {
 	if lim.PerStreamRateLimit <= 0 {
 		return nil
 	}
@@ -209,7 +210,7 @@ func (s *stream) checkRateLocked(in *wire.Stream, index int, lim *limits.Limits,
 	}
 	var r *wire.Refusal
 	for i := range in.Entries {
-		r = refuse(r, wire.StreamRate, in, index, &in.Entries[i], 0)
+		r = refuse(r, wire.StreamRate, in, index, &in.Entries[i], 0, named)
 	}
 	if r != nil {
 		r.Limit = lim.PerStreamRateLimit

@@ -78,8 +78,8 @@ func (k RefusalKind) Reason() string {
 	return "unknown"
 }
 
-// MaxRefusedEntries is how many refused entries are named to the client.
-const MaxRefusedEntries = 10
+// MaxRefusedEntries is how many refused entries of a stream are named to the client at most, whatever is configured.
+const MaxRefusedEntries = 1000
 
 // RefusedEntry is an entry that an ingester did not take.
 type RefusedEntry struct {
@@ -99,7 +99,7 @@ type Refusal struct {
 	Labels string
 	// Entries and Bytes (of lines and metadata) count what was refused, Total is the number of entries pushed.
 	Entries, Bytes, Total int
-	// First are the first refused entries, at most MaxRefusedEntries. StreamLimit needs none.
+	// First are the first refused entries, as many as are named. StreamLimit needs none.
 	First []RefusedEntry
 	// Limit is the limit in bytes per second (StreamRate).
 	Limit int

@@ -20,6 +20,10 @@ var (
 	ErrMaxBytesRead = errors.New("the query would read too many bytes")
 	// ErrMaxMemory is wrapped by the error for more memory than Limits.MaxMemory.
 	ErrMaxMemory = errors.New("the query needs too much memory")
+	// ErrMaxChunks is wrapped by the error for more chunks than a query may fetch, ErrCardinality by that for more streams than a
+	// lookup of the index may find.
+	ErrMaxChunks   = errors.New("the query would fetch too many chunks")
+	ErrCardinality = errors.New("cardinality limit exceeded")
 	// ErrManyToMany is wrapped by the error for a binary operation that finds several partners for a series.
 	ErrManyToMany = errors.New("many-to-many matching not allowed")
 	// ErrDuplicateSeries is wrapped by the error for a result that has one label set twice.
@@ -34,7 +38,7 @@ var names = []struct {
 	sentinel error
 }{
 	{"instant-log", ErrInstantLog}, {"pipeline", ErrPipeline}, {"max-series", ErrMaxSeries}, {"max-bytes-read", ErrMaxBytesRead},
-	{"max-memory", ErrMaxMemory}, {"many-to-many", ErrManyToMany}, {"duplicate-series", ErrDuplicateSeries}, {"step", ErrStep},
+	{"max-memory", ErrMaxMemory}, {"max-chunks", ErrMaxChunks}, {"cardinality", ErrCardinality}, {"many-to-many", ErrManyToMany}, {"duplicate-series", ErrDuplicateSeries}, {"step", ErrStep},
 }
 
 // ErrorName returns a name of what a bad query did wrong, for NamedError at another place.
@@ -73,6 +77,19 @@ func IsBadQuery(err error) bool {
 func SeriesError(limit int) error {
 	return queryErrorf(ErrMaxSeries, "maximum number of series (%d) reached for a single query; consider reducing query cardinality by "+
 		"adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum, count or topk", limit)
+}
+
+// ChunksError is the error for a query that would fetch found chunks of the bucket, and CardinalityError that for a lookup of the
+// index which finds so many streams.
+func ChunksError(found, limit int) error {
+	return queryErrorf(ErrMaxChunks, "the query would fetch too many chunks (%d > %d, limits_config.max_chunks_per_query); consider a shorter time range "+
+		"or more specific stream selectors", found, limit)
+}
+
+// CardinalityError is told at ChunksError.
+func CardinalityError(found, limit int) error {
+	return queryErrorf(ErrCardinality, "cardinality limit exceeded: the selector matches %d streams, more than the limit of %d "+
+		"(limits_config.cardinality_limit); consider more specific stream selectors", found, limit)
 }
 
 // queryError is an error with a text of its own that is one of the sentinels.
