@@ -37,16 +37,18 @@ func (a *App) newCaches() error {
 		on           bool
 		cfg          config.Cache
 		share        int64
+		// compression is that of values: "snappy" or none.
+		compression string
 	}{
-		{&a.caches.chunks, "chunks", "lsc1:", true, c.ChunkStore.ChunkCacheConfig, largeShare},
-		{&a.caches.written, "write-dedupe", "lsw1:", true, c.ChunkStore.WriteDedupeCacheConfig, smallShare},
-		{&a.caches.index, "index-queries", "lsi1:", true, c.Storage.IndexQueriesCacheConfig, smallShare},
-		{&a.caches.results, "results", "lsr1:", q.CacheResults, q.ResultsCache.Cache, largeShare},
-		{&a.caches.instant, "instant-metric-results", "lsm1:", q.CacheInstantMetricResults, q.InstantMetricResultsCache.Cache, smallShare},
-		{&a.caches.stats, "index-stats-results", "lst1:", q.CacheIndexStatsResults, q.IndexStatsResultsCache.Cache, smallShare},
-		{&a.caches.volume, "volume-results", "lsv1:", q.CacheVolumeResults, q.VolumeResultsCache.Cache, smallShare},
-		{&a.caches.series, "series-results", "lss1:", q.CacheSeriesResults, q.SeriesResultsCache.Cache, smallShare},
-		{&a.caches.labels, "label-results", "lsl1:", q.CacheLabelResults, q.LabelResultsCache.Cache, smallShare},
+		{&a.caches.chunks, "chunks", "lsc1:", true, c.ChunkStore.ChunkCacheConfig, largeShare, ""},
+		{&a.caches.written, "write-dedupe", "lsw1:", true, c.ChunkStore.WriteDedupeCacheConfig, smallShare, ""},
+		{&a.caches.index, "index-queries", "lsi1:", true, c.Storage.IndexQueriesCacheConfig, smallShare, ""},
+		{&a.caches.results, "results", "lsr1:", q.CacheResults, q.ResultsCache.Cache, largeShare, q.ResultsCache.Compression},
+		{&a.caches.instant, "instant-metric-results", "lsm1:", q.CacheInstantMetricResults, q.InstantMetricResultsCache.Cache, smallShare, q.InstantMetricResultsCache.Compression},
+		{&a.caches.stats, "index-stats-results", "lst1:", q.CacheIndexStatsResults, q.IndexStatsResultsCache.Cache, smallShare, q.IndexStatsResultsCache.Compression},
+		{&a.caches.volume, "volume-results", "lsv1:", q.CacheVolumeResults, q.VolumeResultsCache.Cache, smallShare, q.VolumeResultsCache.Compression},
+		{&a.caches.series, "series-results", "lss1:", q.CacheSeriesResults, q.SeriesResultsCache.Cache, smallShare, q.SeriesResultsCache.Compression},
+		{&a.caches.labels, "label-results", "lsl1:", q.CacheLabelResults, q.LabelResultsCache.Cache, smallShare, q.LabelResultsCache.Compression},
 	} {
 		*one.into = cache.Nothing{}
 		if !one.on {
@@ -59,6 +61,9 @@ func (a *App) newCaches() error {
 		made, err := cache.New(cfg, cache.Deps{Logger: a.logger.With("component", "cache"), Registerer: a.registry})
 		if err != nil {
 			return fmt.Errorf("cannot build cache %s: %w", one.name, err)
+		}
+		if one.compression == "snappy" {
+			made = cache.NewCompressed(made)
 		}
 		*one.into = made
 	}

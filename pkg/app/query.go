@@ -21,15 +21,6 @@ import (
 )
 
 func (a *App) newQuerier() error {
-	cfg := querier.DefaultConfig
-	cfg.MultiTenantQueries = a.cfg.Querier.MultiTenantQueriesEnabled
-	cfg.AlignStep = a.cfg.QueryRange.AlignQueriesWithStep
-	cfg.MaxConcurrent = parallelism(a.cfg.Querier.MaxConcurrent)
-	cfg.TailMaxDuration = a.cfg.Querier.TailMaxDuration
-	cfg.LogLongerThan = a.cfg.Frontend.LogQueriesLongerThan
-	cfg.MaxRetries = a.cfg.QueryRange.MaxRetries
-	cfg.MaxWaiting = smallest(a.cfg.Frontend.MaxOutstandingPerTenant, a.cfg.QueryScheduler.MaxOutstandingRequestsPerTenant)
-	cfg.MaxMemory = max(ingester.AvailableMemory()/8, 32<<20)
 	sources := []logql.Source{a.recentLogs(), querier.Bounded(a.store, a.limits)}
 	switch {
 	case a.cfg.Querier.QueryStoreOnly:
@@ -42,10 +33,8 @@ func (a *App) newQuerier() error {
 		generation = a.deletes.Generation
 	}
 	a.rpcServer.Handle(changesCall, a.serveChanges)
-	cfg.MaxFetches = a.cfg.Storage.MaxParallelGetChunk
-	cfg.Shards = a.cfg.QueryRange.ParalleliseShardableQueries
 	var err error
-	a.querier, err = querier.New(cfg, querier.Deps{
+	a.querier, err = querier.New(a.querierConfig(), querier.Deps{
 		Sources: a.hideDeleted(sources), Limits: a.limits, Observe: a.observePushes, Logger: a.logger.With("component", "querier"), Registerer: a.registry,
 		Changes: a.changesOf, Generation: generation,
 		Caches: querier.Caches{
@@ -58,6 +47,26 @@ func (a *App) newQuerier() error {
 		a.rpcServer.Handle(subqueryCall, a.querier.Serve)
 	}
 	return err
+}
+
+func (a *App) querierConfig() querier.Config {
+	cfg := querier.DefaultConfig
+	cfg.MultiTenantQueries = a.cfg.Querier.MultiTenantQueriesEnabled
+	cfg.AlignStep = a.cfg.QueryRange.AlignQueriesWithStep
+	cfg.MaxConcurrent = parallelism(a.cfg.Querier.MaxConcurrent)
+	cfg.TailMaxDuration = a.cfg.Querier.TailMaxDuration
+	cfg.LogLongerThan = a.cfg.Frontend.LogQueriesLongerThan
+	if a.cfg.Frontend.QueryStatsEnabled {
+		cfg.LogLongerThan = -1
+	}
+	cfg.LogRules = a.cfg.Ruler.QueryStatsEnabled
+	cfg.MaxRetries = a.cfg.QueryRange.MaxRetries
+	cfg.MaxWaiting = smallest(a.cfg.Frontend.MaxOutstandingPerTenant, a.cfg.QueryScheduler.MaxOutstandingRequestsPerTenant)
+	cfg.MaxMemory = max(ingester.AvailableMemory()/8, 32<<20)
+	cfg.MaxFetches = a.cfg.Storage.MaxParallelGetChunk
+	cfg.Shards = a.cfg.QueryRange.ParalleliseShardableQueries
+	cfg.KeepLookupsAfter = a.cfg.ChunkStore.CacheLookupsOlderThan
+	return cfg
 }
 
 // subqueryCall is the name of the call by which members run parts of each other's queries.

@@ -20,6 +20,7 @@ import (
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/objstore"
+	"logstore/pkg/querier"
 	"logstore/pkg/ring"
 	"logstore/pkg/ruler"
 	"logstore/pkg/rules"
@@ -170,7 +171,7 @@ func (a *App) queryRule(ctx context.Context, query string, ts time.Time) ([]rule
 		return nil, err
 	}
 	at := ts.UnixNano()
-	res, err := a.querier.Query(ctx, engine.Params{Text: query, Expr: expr, Start: at, End: at, Instant: true})
+	res, err := a.querier.Query(querier.WithSource(ctx, querier.RuleSource), engine.Params{Text: query, Expr: expr, Start: at, End: at, Instant: true})
 	if err != nil {
 		return nil, err
 	}

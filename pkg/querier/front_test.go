@@ -240,6 +240,8 @@ func TestKeptLabelsAndSizes(t *testing.T) {
 	relax := func(l *limits.Limits, _ *querier.Config, _ *querier.Deps) {
 		l.MaxMetadataCacheFreshness, l.MaxStatsCacheFreshness, l.MaxCacheFreshnessPerQuery = 0, 0, 0
 		l.SplitMetadataQueriesByInterval = []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour}[rnd.IntN(3)]
+		l.SplitRecentMetadataQueriesByInterval = []time.Duration{0, time.Hour, 5 * time.Hour}[rnd.IntN(3)]
+		l.RecentMetadataQueryWindow = []time.Duration{0, 36 * time.Hour, 300 * time.Hour}[rnd.IntN(3)]
 	}
 	f := newFront(t, relax)
 	f.src = enginetest.New(enginetest.Options{BlockEntries: 50, PieceEntries: 1})
@@ -280,6 +282,48 @@ func TestKeptLabelsAndSizes(t *testing.T) {
 		}
 	}
 	require.Positive(t, f.hits(t), "nothing came from the cache")
+}
+
+// spans notes the intervals that label names are asked for in.
+type spans struct {
+	logql.Source
+	asked []model.Interval
+}
+
+// LabelNames implements logql.Source.
+func (s *spans) LabelNames(_ context.Context, sel logql.Selection) ([]string, error) {
+	s.asked = append(s.asked, sel.Interval)
+	return nil, nil
+}
+
+// TestRecentMetadataSplits asks for labels of the recent window in other parts than for those before it.
+func TestRecentMetadataSplits(t *testing.T) {
+	for _, window := range []time.Duration{0, 48 * time.Hour} {
+		f := newFront(t, nil)
+		src := &spans{Source: f.src}
+		f.use(t, func(l *limits.Limits, _ *querier.Config, _ *querier.Deps) {
+			l.SplitMetadataQueriesByInterval, l.SplitRecentMetadataQueriesByInterval = 24*time.Hour, 6*time.Hour
+			l.RecentMetadataQueryWindow = window
+		}, src)
+		today := f.now.Truncate(24 * time.Hour)
+		span := model.Interval{Start: today.Add(-96 * time.Hour).UnixNano(), End: today.UnixNano()}
+		_, err := f.q.LabelNames(ofTenant(t), querier.LabelRequest{Interval: span})
+		require.NoError(t, err)
+		lengths := map[time.Duration]int{}
+		at := span.Start
+		for _, s := range src.asked {
+			require.Equal(t, at, s.Start)
+			at = s.End
+			lengths[time.Duration(s.End-s.Start)]++
+		}
+		require.Equal(t, span.End, at)
+		if window == 0 {
+			require.Equal(t, map[time.Duration]int{24 * time.Hour: 4}, lengths)
+			continue
+		}
+		// The window begins on the third day at six; the fourth is too fresh to be kept, and asked for at once.
+		require.Equal(t, map[time.Duration]int{24 * time.Hour: 3, 6 * time.Hour: 4}, lengths)
+	}
 }
 
 // hits counts what the caches answered.

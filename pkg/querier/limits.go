@@ -80,13 +80,18 @@ func checkQuery(p *engine.Params, lim *limits.Limits, now time.Time) error {
 
 // checkInterval refuses what is longer than max_query_length and cuts off what is older than max_query_lookback.
 func checkInterval(span *logmodel.Interval, lim *limits.Limits, now time.Time) error {
+	return checkRounded(span, 0, lim, now)
+}
+
+// checkRounded is checkInterval for an interval whose end was rounded up by less than slack, which does not count.
+func checkRounded(span *logmodel.Interval, slack time.Duration, lim *limits.Limits, now time.Time) error {
 	if back := lim.MaxQueryLookback; back > 0 {
 		oldest := now.Add(-back).UnixNano()
 		span.Start = max(span.Start, oldest)
 		span.End = max(span.End, oldest)
 	}
 	length := time.Duration(span.End - span.Start)
-	if limit := lim.MaxQueryLength; limit > 0 && length > limit {
+	if limit := lim.MaxQueryLength; limit > 0 && length-slack > limit {
 		return limitError("the query time range exceeds the limit (query length: %s, limit: %s)", length, limits.FormatDuration(limit))
 	}
 	return nil

@@ -70,7 +70,8 @@ func (q *Querier) observe(ctx context.Context, p engine.Params, res engine.Resul
 	q.metrics.lines.Add(float64(res.Stats.LinesProcessed))
 	q.metrics.chunks.Add(float64(res.Stats.ChunksOpened))
 	q.metrics.blocks.Add(float64(res.Stats.BlocksDecompressed))
-	if q.cfg.LogLongerThan == 0 || q.cfg.LogLongerThan > 0 && took < q.cfg.LogLongerThan {
+	rule := q.cfg.LogRules && SourceOf(ctx) == RuleSource
+	if !rule && (q.cfg.LogLongerThan == 0 || q.cfg.LogLongerThan > 0 && took < q.cfg.LogLongerThan) {
 		return
 	}
 	id, _ := tenant.Raw(ctx) // a query without tenant was refused before

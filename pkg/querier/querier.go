@@ -53,6 +53,10 @@ type Config struct {
 	MaxWaiting int
 	// LogLongerThan logs queries that took longer; zero logs none and a negative value all.
 	LogLongerThan time.Duration
+	// KeepLookupsAfter is how old the end of an interval must be for what the index says of it to be kept; 0 keeps all.
+	KeepLookupsAfter time.Duration
+	// LogRules logs all queries of rules: those whose source is RuleSource.
+	LogRules bool
 }
 
 // DefaultConfig holds Loki's defaults.
@@ -238,6 +242,9 @@ func (q *Querier) sourceOf(ids []string) logql.Source {
 type LabelRequest struct {
 	Matchers []*labels.Matcher
 	Interval model.Interval
+
+	// slack is by how much the end may have been rounded up.
+	slack time.Duration
 }
 
 func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Context, logql.Source, func(), error) {
@@ -246,7 +253,7 @@ func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Con
 		return nil, nil, nil, err
 	}
 	lim := q.strictest(ids)
-	if err := checkInterval(&r.Interval, lim, q.now()); err != nil {
+	if err := checkRounded(&r.Interval, r.slack, lim, q.now()); err != nil {
 		return nil, nil, nil, err
 	}
 	cancel := func() {}
@@ -307,7 +314,7 @@ func (q *Querier) recall(ctx context.Context, c cache.Cache, what ...string) (re
 
 // Series returns the label sets that match any of the selectors, sorted, each once. No selector means all.
 func (q *Querier) Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error) {
-	r := LabelRequest{Interval: interval}
+	r := LabelRequest{Interval: interval, slack: time.Millisecond}
 	ctx, src, cancel, err := q.labelSource(ctx, &r)
 	if err != nil || r.Interval.Empty() {
 		return nil, err

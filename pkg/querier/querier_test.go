@@ -208,7 +208,17 @@ func TestLimits(t *testing.T) {
 	f(`sum(rate({app="a"}[1h])) / 2`, func(l *limits.Limits) { l.MaxQueryRange = 5 * time.Minute }, nil, "[interval] value exceeds limit")
 	f(`rate({app="a"}[1m])`, nil, func(p *engine.Params) { p.Step = 100 * time.Millisecond }, "11,000 points")
 
-	q := newQuerier(t, &pushes{}, func(l *limits.Limits) { l.MaxQueryLookback = time.Hour }, src)
+	q := newQuerier(t, &pushes{}, func(l *limits.Limits) { l.MaxQueryLength = time.Hour }, src)
+	for _, extra := range []int64{1, int64(time.Millisecond)} { // as the end is rounded up where it comes from
+		_, err := q.Series(ctx, nil, model.Interval{Start: 0, End: 3600*second + extra})
+		require.NoError(t, err)
+	}
+	_, err := q.Series(ctx, nil, model.Interval{Start: 0, End: 3600*second + int64(time.Millisecond) + 1})
+	require.ErrorIs(t, err, querier.ErrLimit)
+	_, err = q.LabelNames(ctx, querier.LabelRequest{Interval: model.Interval{Start: 0, End: 3600*second + 1}})
+	require.ErrorIs(t, err, querier.ErrLimit)
+
+	q = newQuerier(t, &pushes{}, func(l *limits.Limits) { l.MaxQueryLookback = time.Hour }, src)
 	res, err := q.Query(ctx, params(t, `{app="a"}`, 0, 3600*second))
 	require.NoError(t, err)
 	require.Zero(t, lines(t, res), "what is older than max_query_lookback is cut off in silence")

@@ -58,17 +58,17 @@ const maxPieces = 64
 // recallParts asks for parts of the interval, so that those of the past are answered from the cache; join puts the answers
 // together.
 func recallParts[T any](ctx context.Context, r recall, span model.Interval, c codec[T], ask func(context.Context, model.Interval) (T, error), join func([]T) T) (T, error) {
-	length := int64(r.lim.SplitMetadataQueriesByInterval)
 	_, nothing := r.from.(cache.Nothing)
-	if r.from == nil || nothing || length <= 0 || (span.End-span.Start)/length >= maxPieces {
+	if r.from == nil || nothing {
 		return recallOf(ctx, r, span, c, ask)
 	}
 	newest := floorDiv(r.q.now().Add(-r.freshness).UnixNano(), day) * day
-	if window := int64(r.lim.RecentMetadataQueryWindow); window > 0 {
-		newest = min(newest, floorDiv(r.q.now().UnixNano()-window, day)*day)
+	parts, ok := r.metadataSplits(span)
+	if !ok {
+		return recallOf(ctx, r, span, c, ask)
 	}
 	var answers []T
-	for _, s := range splitInterval(span, length, model.Forward) {
+	for _, s := range parts {
 		// What is fresh is asked for at once, and so is a rest that only the rounding of the request's end made.
 		if s.from >= newest && s.from > span.Start || span.End-s.to < int64(time.Second) {
 			s.to = span.End
@@ -83,6 +83,31 @@ func recallParts[T any](ctx context.Context, r recall, span model.Interval, c co
 		}
 	}
 	return join(answers), nil
+}
+
+// metadataSplits cuts the interval of a request for labels or series: what lies in the recent window by the interval for that, and all
+// before by the other one. ok is false if it is not to be cut, or would be in too many parts.
+func (r *recall) metadataSplits(span model.Interval) (parts []timeSplit, ok bool) {
+	length, recent := int64(r.lim.SplitMetadataQueriesByInterval), int64(r.lim.SplitRecentMetadataQueriesByInterval)
+	old, young := span, model.Interval{Start: span.End, End: span.End}
+	if window := int64(r.lim.RecentMetadataQueryWindow); window > 0 && recent > 0 {
+		at := floorDiv(r.q.now().UnixNano()-window, recent) * recent
+		at = min(max(at, span.Start), span.End)
+		old.End, young.Start = at, at
+	}
+	for _, part := range []struct {
+		span   model.Interval
+		length int64
+	}{{old, length}, {young, recent}} {
+		switch {
+		case part.span.Empty():
+		case part.length <= 0 || (part.span.End-part.span.Start)/part.length >= maxPieces:
+			return nil, false
+		default:
+			parts = append(parts, splitInterval(part.span, part.length, model.Forward)...)
+		}
+	}
+	return parts, len(parts) > 0
 }
 
 // codec encodes one kind of answer.

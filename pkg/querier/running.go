@@ -110,6 +110,9 @@ func (q *Querier) Stop(tenant, id string) bool {
 
 type sourceKey struct{}
 
+// RuleSource is the source of queries of rules.
+const RuleSource = "ruler"
+
 // WithSource remembers what asked for a query, for the query log and the list of running queries.
 func WithSource(ctx context.Context, source string) context.Context {
 	return context.WithValue(ctx, sourceKey{}, source)

@@ -376,6 +376,34 @@ func TestEstimatesAreKept(t *testing.T) {
 	require.EqualValues(t, 2, index.asked.Load(), "what is recent is asked for anew after a while")
 }
 
+// TestYoungEstimatesAreNotKept keeps what the index says of intervals that are old enough only.
+func TestYoungEstimatesAreNotKept(t *testing.T) {
+	f := newFront(t, nil)
+	c := newCrew(t, 2, f.src)
+	index := &countingSource{Source: f.src}
+	f.use(t, func(l *limits.Limits, cfg *querier.Config, d *querier.Deps) {
+		cfg.KeepLookupsAfter = 24 * time.Hour
+		d.Caches = querier.Caches{Index: cache.NewLocal("index", cache.LocalConfig{MaxBytes: 1 << 20}, cache.Deps{})}
+		l.TSDBMaxBytesPerShard = 1 << 20
+		d.Peers = c.peers(index)
+	}, f.src)
+	f.add("a", f.now.UnixNano()-1, "x")
+	e, err := syntax.Parse(`sum(count_over_time({app=~".+"} |= "x" [5m]))`)
+	require.NoError(t, err)
+	for _, age := range []time.Duration{time.Hour, 30 * time.Hour} {
+		index.asked.Store(0)
+		end := f.now.Add(-age)
+		for range 3 {
+			f.query(t, engine.Params{Expr: e, Start: end.Add(-time.Hour).UnixNano(), End: end.UnixNano(), Step: time.Minute})
+		}
+		want := 3
+		if age > 24*time.Hour {
+			want = 1
+		}
+		require.EqualValues(t, want, index.asked.Load(), age)
+	}
+}
+
 // countingSource counts selections.
 type countingSource struct {
 	logql.Source

@@ -108,6 +108,9 @@ func (r *request) storedPieces(ctx context.Context, sel logql.Selection) (pieces
 	key = binary.BigEndian.AppendUint64(key, uint64(wide.Interval.Start))
 	key = binary.BigEndian.AppendUint64(key, uint64(wide.Interval.End))
 	now := r.q.now()
+	if older := r.q.cfg.KeepLookupsAfter; older > 0 && wide.Interval.End > now.Add(-older).UnixNano() {
+		return r.countPieces(ctx, stored, sel)
+	}
 	d := decoder{b: c.Get(ctx, string(key))[0]}
 	at := time.Unix(d.varint(), 0)
 	pieces, streams = d.float(), int(d.uvarint())

@@ -165,7 +165,7 @@ func (l *lexer) quoted(quote byte) token {
 	return token{kind: tokBad, text: "string is not closed", hint: "expected " + string(quote)}
 }
 
-// rangeBrackets reads [5m].
+// rangeBrackets reads [5m]. Loki reads no parts of a millisecond there; our own queries may have them.
 func (l *lexer) rangeBrackets() token {
 	rest := l.query[l.pos:]
 	n := strings.IndexByte(rest, ']')
@@ -173,7 +173,7 @@ func (l *lexer) rangeBrackets() token {
 		return token{kind: tokBad, text: "range is not closed", hint: "expected ]"}
 	}
 	text := rest[1:n]
-	d, err := ParseDuration(text)
+	d, err := parseUnits(text, allUnits)
 	if err != nil {
 		t := token{kind: tokBad, text: "range [" + clip(text) + "] holds no duration such as 5m or 1h30m"}
 		if strings.TrimSpace(text) != text {

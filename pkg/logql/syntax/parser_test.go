@@ -2,6 +2,7 @@ package syntax
 
 import (
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +137,32 @@ func TestDurations(t *testing.T) {
 	}
 	require.Equal(t, "1d12h", FormatDuration(36*time.Hour))
 	require.Equal(t, "1w", FormatDuration(7*24*time.Hour))
-	require.Equal(t, "1.5us", FormatDuration(1500))
+	require.Equal(t, "1us500ns", FormatDuration(1500))
+}
+
+// TestDurationsOfQueries wants every duration that a query is printed with to be read again, in its range and as its offset.
+func TestDurationsOfQueries(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	list := []time.Duration{1, 999, 1500, time.Millisecond + 1, time.Minute + 500*time.Microsecond, 36*time.Hour + 1, 8*24*time.Hour + 7*time.Microsecond, 365 * 24 * time.Hour, math.MaxInt64}
+	for range 1000 {
+		list = append(list, 1+time.Duration(rnd.Int64N(1<<rnd.IntN(63))))
+	}
+	for _, d := range list {
+		for _, offset := range []time.Duration{d, -d} {
+			e, err := Parse(`sum(count_over_time({a="b"}[5m] offset 1s))`)
+			require.NoError(t, err)
+			Walk(e, func(e Expr) {
+				if r, ok := e.(*RangeAggregation); ok {
+					r.Range, r.Offset = d, offset
+				}
+			})
+			for _, text := range []string{e.String(), Format(e)} {
+				again, err := Parse(text)
+				require.NoError(t, err, text)
+				require.Empty(t, diffExpr(e, again), text)
+			}
+		}
+	}
 }
 
 func TestBytes(t *testing.T) {

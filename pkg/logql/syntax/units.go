@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// durationUnits are the units of ParseDuration in the order in which they may follow each other.
-var durationUnits = []struct {
+type durationUnit struct {
 	name string
 	size time.Duration
-}{
+}
+
+// allUnits are the units of durations in the order in which they may follow each other.
+var allUnits = []durationUnit{
 	{"y", 365 * 24 * time.Hour},
 	{"w", 7 * 24 * time.Hour},
 	{"d", 24 * time.Hour},
@@ -20,11 +22,18 @@ var durationUnits = []struct {
 	{"m", time.Minute},
 	{"s", time.Second},
 	{"ms", time.Millisecond},
+	{"us", time.Microsecond},
+	{"ns", time.Nanosecond},
 }
+
+// durationUnits are those of Prometheus.
+var durationUnits = allUnits[:7]
 
 // ParseDuration reads a duration as Prometheus writes it: whole numbers and the units y, w, d, h, m, s and ms, each at most
 // once and in this order, as in 1d12h; or 0.
-func ParseDuration(text string) (time.Duration, error) {
+func ParseDuration(text string) (time.Duration, error) { return parseUnits(text, durationUnits) }
+
+func parseUnits(text string, units []durationUnit) (time.Duration, error) {
 	if text == "0" {
 		return 0, nil
 	}
@@ -33,7 +42,7 @@ func ParseDuration(text string) (time.Duration, error) {
 		return bad()
 	}
 	var total time.Duration
-	next := 0 // of durationUnits
+	next := 0 // of units
 	for rest := text; rest != ""; {
 		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
 		if digits == 0 {
@@ -44,14 +53,14 @@ func ParseDuration(text string) (time.Duration, error) {
 			return bad()
 		}
 		rest = rest[digits:]
-		name := rest[:len(rest)-len(strings.TrimLeft(rest, "ywdhms"))]
-		for next < len(durationUnits) && durationUnits[next].name != name {
+		name := rest[:len(rest)-len(strings.TrimLeft(rest, "ywdhmsun"))]
+		for next < len(units) && units[next].name != name {
 			next++
 		}
-		if next == len(durationUnits) {
+		if next == len(units) {
 			return bad()
 		}
-		unit := durationUnits[next].size
+		unit := units[next].size
 		next++
 		if n > (math.MaxInt64-int64(total))/int64(unit) {
 			return 0, fmt.Errorf("duration %q is too long", text)
@@ -62,21 +71,21 @@ func ParseDuration(text string) (time.Duration, error) {
 	return total, nil
 }
 
-// FormatDuration writes a duration so that both ParseDuration (if it has no fraction of a millisecond) and the lexer read it
-// back: 5m, 1d12h, 1.5us.
+// FormatDuration writes a duration in whole numbers, so that ParseDuration reads it back if it has no fraction of a millisecond, and the
+// lexer, within a range and elsewhere, in any case: 5m, 1d12h, 1us500ns.
 func FormatDuration(d time.Duration) string {
 	if d == 0 {
 		return "0s"
 	}
-	if d == math.MinInt64 || d%time.Millisecond != 0 {
-		return strings.Replace(d.String(), "µ", "u", 1)
+	if d == math.MinInt64 { // which has no positive counterpart
+		return d.String()
 	}
 	var b strings.Builder
 	if d < 0 {
 		b.WriteByte('-')
 		d = -d
 	}
-	for _, u := range durationUnits {
+	for _, u := range allUnits {
 		// Years and weeks are written only if nothing is left: 1w is clear, 1w1d is not.
 		if (u.name == "y" || u.name == "w") && d%u.size != 0 {
 			continue
@@ -94,7 +103,7 @@ func parseAnyDuration(text string) (time.Duration, bool) {
 	if d, err := time.ParseDuration(text); err == nil {
 		return d, true
 	}
-	d, err := ParseDuration(text)
+	d, err := parseUnits(text, allUnits)
 	return d, err == nil
 }
 
