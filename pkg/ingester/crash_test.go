@@ -236,9 +236,16 @@ func TestCheckpointsBoundTheLog(t *testing.T) {
 	require.Positive(t, n.parts.Size())
 	require.Eventually(t, func() bool { return n.flushes.outstanding.Load() == 0 }, 10*time.Second, time.Millisecond)
 	n.end()
+	// Chunks that come back with parts of checkpoints have their size at other entries than before, so that the replay may end one
+	// that was open. Nothing is stored while memory and store are compared: a chunk on its way is rightly in both.
+	compared := make(chan struct{})
+	store.set(func() {
+		store.putObject = func(context.Context, model.ChunkRef) error { <-compared; return nil }
+	})
 	again := start(t, cfg, store, nil)
 	back := inMemory(t, again.Ingester, "t")
 	require.Equal(t, sorted(want), sorted(append(back, store.all(t)...)), "each exactly once")
+	close(compared)
 	slow := 0
 	for _, e := range back {
 		if strings.HasPrefix(e.line, "slow") {
