@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -146,8 +145,12 @@ func parse(what string) (*action, error) {
 
 // kill ends the process as the kernel would, in the middle of whatever its other goroutines do.
 func kill() error {
-	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Kill()
+	}
+	if err != nil {
 		return err
 	}
-	select {} // The signal is on its way: nothing of the caller may run any more.
+	select {} // It is on its way: nothing of the caller may run any more.
 }
