@@ -151,7 +151,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(wal, syscall.MNT_DETACH)) })
 	config := strings.NewReplacer("chunk_idle_period: 2s", "chunk_idle_period: 30m", "chunk_target_size: 20000", "chunk_target_size: 2000000").Replace(smallChunks)
-	p := NewProcess(t, dir, "-config.file="+writeConfig(t, dir, config))
+	p := NewProcess(t, dir, "-config.file="+writeConfig(t, dir, config), "-ingester.wal-disk-full-threshold=0")
 	p.Start()
 	w := newWorkload(2)
 	w.pause = 0

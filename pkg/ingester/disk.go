@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,12 +14,19 @@ import (
 // diskCheck is the time between two looks at the disk of the logs. What comes meanwhile has to fit into what is kept free.
 const diskCheck = time.Second
 
+// diskCheckFull is the least time between two looks while the disk is full: a push looks, so that none is refused for long
+// after there is space again.
+const diskCheckFull = 50 * time.Millisecond
+
 // disk watches how full the disk of the logs is. Pushes are refused before nothing is left of it, as what is in the logs needs
 // some space to get away: checkpoints, index files, and the bucket if it is a folder.
 type disk struct {
 	used atomic.Uint64 // the share in use, as the bits of a float64
 	free atomic.Int64  // bytes
 	full atomic.Bool   // pushes are refused
+	at   atomic.Int64  // when it was last looked at, in nanoseconds
+
+	looking sync.Mutex // held by the one that looks, over the system's answer
 }
 
 func (d *disk) usedShare() float64 { return math.Float64frombits(d.used.Load()) }
@@ -47,6 +55,9 @@ func (i *Ingester) runDisk(ctx context.Context) {
 
 // lookAtDisk returns false if the system does not tell how full a disk is.
 func (i *Ingester) lookAtDisk() bool {
+	i.disk.looking.Lock()
+	defer i.disk.looking.Unlock()
+	i.disk.at.Store(time.Now().UnixNano())
 	used, size, err := i.diskUsage(i.cfg.WALDir)
 	if err != nil || size <= 0 {
 		i.log.Debug("it is not known how full the disk of the write-ahead log is; pushes are refused when it takes no more", "err", err)
@@ -61,7 +72,7 @@ func (i *Ingester) lookAtDisk() bool {
 	i.disk.full.Store(full)
 	switch {
 	case full && !was:
-		i.log.Error("the disk of the write-ahead log is nearly full: pushes are refused here, and other members take them if there are any",
+		i.log.Error("the write-ahead log cannot be written as its disk is nearly full: pushes are refused here, and other members take them if there are any",
 			"dir", i.cfg.WALDir, "used", percent(share), "free_mb", free>>20, "disk_full_threshold", i.cfg.DiskFull)
 	case was && !full:
 		i.log.Info("there is space on the disk of the write-ahead log again: pushes are taken", "dir", i.cfg.WALDir,
@@ -77,7 +88,13 @@ func (i *Ingester) checkDisk() error {
 	if !i.disk.full.Load() {
 		return nil
 	}
+	if last := i.disk.at.Load(); time.Now().UnixNano()-last > int64(diskCheckFull) && i.disk.at.CompareAndSwap(last, time.Now().UnixNano()) {
+		i.lookAtDisk()
+		if !i.disk.full.Load() {
+			return nil
+		}
+	}
 	i.metrics.diskFull.Inc()
-	return fmt.Errorf("%w: %w: %s of the disk are used and %d MB are free, ingester.wal.disk_full_threshold is %g",
-		ErrLog, wal.ErrNoSpace, percent(i.disk.usedShare()), i.disk.free.Load()>>20, i.cfg.DiskFull)
+	return fmt.Errorf("%w: %w: %s of the disk are used and %d MB are free; pushes are refused before there is no space left on device, "+
+		"ingester.wal.disk_full_threshold is %g", ErrLog, wal.ErrNoSpace, percent(i.disk.usedShare()), i.disk.free.Load()>>20, i.cfg.DiskFull)
 }

@@ -27,7 +27,9 @@
 // which pushes are refused. A chunk that was stored and whose mark was lost by a crash comes back by the replay and is
 // stored once more: queries drop equal entries.
 //
+// Pushes are refused before the disk of the logs is full (disk.go), for what is in the logs needs some space to get away.
+//
 // Lock order: spilling, shard.mu, stream.mu, index.mu. The mutexes of the queues, of the pins, of the trimmer and of the logs are
-// leaves. Only spilling, which stands for the one writer of pages, trimmer.hold, and the lock of a cached page that is being
+// leaves. Only spilling, which stands for the one writer of pages, trimmer.hold, disk.looking, and the lock of a cached page that is being
 // loaded are held over I/O or compression.
 package ingester
