@@ -8,6 +8,8 @@
 // those that the user may name; access.go is where both are held to, for all routes. The upgrade to a websocket may name the tenant in the
 // parameter `tenant`, as browsers cannot set headers there.
 //
+// The server's time-outs do not bound how long a query takes, only how long its request is read and its answer written (patience.go).
+//
 // Files: api.go holds the routes, middleware.go what surrounds every handler, params.go the parameters, errors.go the
 // mapping from errors to status codes; the rest is one file per group of endpoints.
 package api

@@ -9,7 +9,8 @@
 //
 // In memcached each server has a breaker of its own, and the part of the keys that their hashes give it.
 //
-// New builds what a Config describes: Local alone, Redis or Memcached alone, or Tiered, where Local stands before them.
+// New builds what a Config describes: Local alone, Redis or Memcached alone, or Tiered, where Local stands before them. Compressed
+// keeps values by snappy in any of them.
 //
 // Caveats: a cache may forget anything at any time and may return a value that was put long ago; the key must
 // say all that the value depends on, or the value itself must say for what it holds. Get and Put never fail and never wait
