@@ -73,5 +73,9 @@ overhead: build ## processor time of three members for a line, against one membe
 soak: build ## the long forms of the integration tests
 	LOGSTORE_BIN=$(BIN)/logstore LOGSTORE_SOAK=1 $(GO) test -timeout 4h ./integration/...
 
+.PHONY: fresh-checkout-test
+fresh-checkout-test: ## the commands of the README and the documents on a fresh clone in a root of its own; as root
+	./scripts/fresh-checkout-test.sh
+
 clean:
 	rm -rf $(BIN)
