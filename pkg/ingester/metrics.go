@@ -16,7 +16,8 @@ type metrics struct {
 	// chunks is the number of chunks in memory that are not stored and indexed.
 	chunks atomic.Int64
 
-	streamsCreated, streamsRemoved, chunksCreated           prometheus.Counter
+	streamsCreated, streamsRemoved                          *prometheus.CounterVec // by tenant
+	chunksCreated                                           prometheus.Counter
 	entriesAppended, bytesAppended, memoryRefused           prometheus.Counter
 	lostRuns, earlySeals, flushFailures, handedOver         prometheus.Counter
 	sidecarFailures                                         prometheus.Counter
@@ -38,6 +39,12 @@ type collectors []prometheus.Collector
 
 func (c *collectors) count(name, help string) prometheus.Counter {
 	m := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	*c = append(*c, m)
+	return m
+}
+
+func (c *collectors) countBy(name, help string, labels ...string) *prometheus.CounterVec {
+	m := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	*c = append(*c, m)
 	return m
 }
@@ -72,8 +79,8 @@ func newMetrics(reg prometheus.Registerer, i *Ingester) *metrics {
 }
 
 func (m *metrics) ofPushes(c *collectors) {
-	m.streamsCreated = c.count("loki_ingester_streams_created_total", "Streams that came into memory.")
-	m.streamsRemoved = c.count("loki_ingester_streams_removed_total", "Streams that left memory.")
+	m.streamsCreated = c.countBy("loki_ingester_streams_created_total", "Streams that came into memory.", "tenant")
+	m.streamsRemoved = c.countBy("loki_ingester_streams_removed_total", "Streams that left memory.", "tenant")
 	m.chunksCreated = c.count("loki_ingester_chunks_created_total", "Chunks begun.")
 	m.entriesAppended = c.count("logstore_ingester_entries_appended_total", "Entries stored by pushes.")
 	m.bytesAppended = c.count("logstore_ingester_bytes_appended_total", "Bytes of entries stored by pushes, as they are encoded.")
@@ -89,9 +96,7 @@ func (m *metrics) ofPushes(c *collectors) {
 }
 
 func (m *metrics) ofFlushes(c *collectors) {
-	m.chunksFlushed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "loki_ingester_chunks_flushed_total",
-		Help: "Chunks stored and indexed, by the reason for which they were closed."}, []string{"reason"})
-	*c = append(*c, m.chunksFlushed)
+	m.chunksFlushed = c.countBy("loki_ingester_chunks_flushed_total", "Chunks stored and indexed, by the reason for which they were closed.", "reason")
 	m.sidecarFailures = c.count("logstore_ingester_sidecar_failures_total", "Sidecars of chunks that could not be stored.")
 	m.flushFailures = c.count("loki_ingester_chunks_flush_failures_total", "Attempts to store or index a chunk that failed.")
 	m.chunkEntries = c.histogram("loki_ingester_chunk_entries", "Entries of stored chunks.", prometheus.ExponentialBuckets(200, 2, 9))

@@ -168,7 +168,7 @@ func (i *Ingester) pinStream(t *tenantState, in *wire.Stream, lim *limits.Limits
 					t.streams.Add(-1)
 					return false
 				}
-				i.metrics.streamsCreated.Inc()
+				i.metrics.streamsCreated.WithLabelValues(t.name).Inc()
 				return true
 			})
 			if !ok {

@@ -248,7 +248,7 @@ func (r *replayer) stream(rs *replayStream) {
 	if rs.s == s {
 		t.streams.Add(1)
 		r.recovered++
-		r.i.metrics.streamsCreated.Inc()
+		r.i.metrics.streamsCreated.WithLabelValues(t.name).Inc()
 		r.i.metrics.recoveredStreams.Inc()
 	}
 }

@@ -40,7 +40,7 @@ func (i *Ingester) sweep(now time.Time) {
 			if s.emptyLocked() {
 				s.dead.Store(true)
 				sh.removeLocked(s)
-				i.metrics.streamsRemoved.Inc()
+				i.metrics.streamsRemoved.WithLabelValues(s.tenant.name).Inc()
 			}
 			s.mu.Unlock()
 		}
