@@ -29,7 +29,7 @@ schema_config:
     - {from: 2020-01-01, store: boltdb-shipper, object_store: s3, schema: v13, index: {prefix: index_, period: 24h}}
 storage_config:
   aws: {s3: "{{S3}}", s3forcepathstyle: true, insecure: true}
-ingester: {chunk_retain_period: 0s, chunk_block_size: {{BLOCK}}, chunk_idle_period: 24h, max_chunk_age: 168h}
+ingester: {chunk_retain_period: 0s, chunk_block_size: {{BLOCK}}, chunk_idle_period: 24h, max_chunk_age: 168h, sync_period: 0s}
 compactor: {compaction_interval: 24h}
 query_range: {cache_results: false}
 chunk_store_config: {chunk_cache_config: {embedded_cache: {enabled: false}}}
