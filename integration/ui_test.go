@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"logstore/integration/faultproxy"
+	"logstore/pkg/auth"
 )
 
 // pageTests runs a file of ui/e2e, where the tests of the page are, in the language of the page. SHOTS names a folder for
@@ -40,6 +42,22 @@ func TestUI(t *testing.T) {
 	p := NewProcess(t, t.TempDir(), "-pattern-ingester.enabled=true")
 	p.Start()
 	pageTests(t, "explore.test.mjs", "UI_URL="+p.URL)
+}
+
+// The page of a store with users: the browser asks for a password, and what the page asks then brings it along.
+func TestUIPassword(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	users := filepath.Join(dir, "users.yaml")
+	hash, err := auth.HashPassword([]byte("ann-password"), bcrypt.MinCost)
+	require.NoError(t, err)
+	text := "users:\n- {name: ann, password_hash: '" + string(hash) + "', tenants: [a], scopes: [read, write]}\n"
+	require.NoError(t, os.WriteFile(users, []byte(text), 0o600))
+	config := filepath.Join(dir, "logstore.yaml")
+	require.NoError(t, os.WriteFile(config, []byte("auth_enabled: true\nlogstore: {auth: {file: "+users+"}}\n"), 0o600))
+	p := NewProcess(t, dir, "-config.file="+config)
+	p.Start()
+	pageTests(t, "password.test.mjs", "UI_URL="+p.URL, "UI_PASSWORD=ann-password")
 }
 
 // rulesOfShop are one of each kind: a recording rule, an alert that fires, one that does not.
