@@ -51,7 +51,7 @@ func TestUIPassword(t *testing.T) {
 	users := filepath.Join(dir, "users.yaml")
 	hash, err := auth.HashPassword([]byte("ann-password"), bcrypt.MinCost)
 	require.NoError(t, err)
-	text := "users:\n- {name: ann, password_hash: '" + string(hash) + "', tenants: [a], scopes: [read, write]}\n"
+	text := "users:\n- {name: ann, password_hash: '" + hash + "', tenants: [a], scopes: [read, write]}\n"
 	require.NoError(t, os.WriteFile(users, []byte(text), 0o600))
 	config := filepath.Join(dir, "logstore.yaml")
 	require.NoError(t, os.WriteFile(config, []byte("auth_enabled: true\nlogstore: {auth: {file: "+users+"}}\n"), 0o600))
