@@ -55,10 +55,7 @@ func readyURL(in *command.IO) string {
 	if address == "" {
 		address = "127.0.0.1:3100"
 	}
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	return strings.TrimSuffix(address, "/") + "/ready"
+	return strings.TrimSuffix(client.WithScheme(address), "/") + "/ready"
 }
 
 // askReady returns what a store that is ready says, and why another is not.

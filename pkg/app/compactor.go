@@ -164,14 +164,15 @@ type describedChunks struct {
 }
 
 // PutObject stores a chunk, and its sidecar behind it. A chunk without one is only read slower.
-func (c describedChunks) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
-	if _, err := c.Store.PutObject(ctx, ref, object); err != nil {
-		return err
+func (c describedChunks) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) (bool, error) {
+	written, err := c.Store.PutObject(ctx, ref, object)
+	if err != nil {
+		return false, err
 	}
 	if err := c.StoreSidecar(ctx, ref, object, nil); err != nil {
 		c.logger.Warn("cannot store the sidecar of a compacted chunk", "err", err)
 	}
-	return nil
+	return written, nil
 }
 
 // runCompactor compacts while the ring wants it.

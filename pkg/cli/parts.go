@@ -44,7 +44,7 @@ func (f *partFlags) check() error {
 	return nil
 }
 
-// partTime is how times stand in the names of files: their order by name is that by time.
+// partTime is how times stand in the names of files: for whole seconds their order by name is that by time.
 const partTime = "20060102T150405.999999999Z"
 
 // partPath returns the name of a piece's file: prefix-START-END-QUERY.part, in UTC, with a hash over all that its content depends on, so that

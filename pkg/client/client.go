@@ -62,14 +62,18 @@ type Client struct {
 	socket *http.Client
 }
 
+// WithScheme returns an address as a URL: one that names no scheme is of http.
+func WithScheme(address string) string {
+	if strings.Contains(address, "://") {
+		return address
+	}
+	return "http://" + address
+}
+
 // New checks the configuration and reads its certificates. It sends nothing.
 func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg}
-	address := cfg.Address
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	base, err := url.Parse(address)
+	base, err := url.Parse(WithScheme(cfg.Address))
 	switch {
 	case err != nil:
 		return nil, errors.New("the address is no URL such as http://localhost:3100") // the text may hold a password

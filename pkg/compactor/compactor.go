@@ -26,7 +26,8 @@ type Chunks interface {
 	// chunk.ErrForeign.
 	OpenChunk(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, error)
 	ChunkSize(ctx context.Context, name schema.ChunkName) (int64, error)
-	PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error
+	// PutObject writes a chunk, and reports whether it was not there already.
+	PutObject(ctx context.Context, ref model.ChunkRef, object []byte) (written bool, err error)
 	// SyncObjects makes durable what was put.
 	SyncObjects(ctx context.Context) error
 	DeleteChunk(ctx context.Context, name schema.ChunkName) error

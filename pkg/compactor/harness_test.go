@@ -69,18 +69,10 @@ func newWorldOn(t testing.TB, b objstore.Bucket, periods schema.Periods, change 
 	w.deletes, err = deletes.New(dc, deletes.Deps{Bucket: b, Limits: w.limits})
 	require.NoError(t, err)
 	w.deps = Deps{
-		Periods: periods, Bucket: func(int) objstore.Bucket { return b }, Chunks: chunks{w.store}, Limits: w.limits, Deletes: w.deletes,
+		Periods: periods, Bucket: func(int) objstore.Bucket { return b }, Chunks: w.store, Limits: w.limits, Deletes: w.deletes,
 	}
 	w.restart()
 	return w
-}
-
-// chunks is the store as the compactor sees it.
-type chunks struct{ *store.Store }
-
-func (c chunks) PutObject(ctx context.Context, ref model.ChunkRef, object []byte) error {
-	_, err := c.Store.PutObject(ctx, ref, object)
-	return err
 }
 
 // openReaders makes a shipper and a store without any copies.

@@ -191,7 +191,7 @@ func (r *rewriter) put(ctx context.Context, id streamID, like *chunk.Chunk, b *c
 	if err := r.c.lock.mine(); err != nil {
 		return err
 	}
-	if err := r.c.deps.Chunks.PutObject(ctx, ref, object); err != nil {
+	if _, err := r.c.deps.Chunks.PutObject(ctx, ref, object); err != nil {
 		return err
 	}
 	r.c.metrics.chunksWritten.Inc()
