@@ -189,8 +189,16 @@ var objects = sync.Pool{New: func() any { return new([]byte) }}
 func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s := p.stream
 	c, _, err := i.assemble(p)
+	if err != nil && isDamage(err) && p.attempts+1 >= damagedAttempts {
+		if err = i.dropDamaged(p); err == nil {
+			c, _, err = i.assemble(p)
+		}
+	}
 	if err != nil {
 		return err
+	}
+	if p.empty = len(c.Blocks) == 0; p.empty {
+		return nil // all of it was damaged
 	}
 	buffer := objects.Get().(*[]byte)
 	c.Fingerprint = schema.Fingerprint(s.labels)
@@ -266,7 +274,9 @@ func (i *Ingester) runIndexer(ctx context.Context) {
 		batch = i.collect(ctx, batch)
 		entries := make([]schema.IndexEntry, 0, len(batch))
 		for _, p := range batch {
-			entries = append(entries, schema.IndexEntry{Ref: p.ref, Labels: p.stream.labels})
+			if !p.empty {
+				entries = append(entries, schema.IndexEntry{Ref: p.ref, Labels: p.stream.labels})
+			}
 		}
 		attempt, cancel := context.WithTimeout(ctx, i.cfg.FlushTimeout)
 		err := i.store.PutIndex(attempt, entries)

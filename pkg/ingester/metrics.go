@@ -20,6 +20,7 @@ type metrics struct {
 	chunksCreated                                           prometheus.Counter
 	entriesAppended, bytesAppended, memoryRefused           prometheus.Counter
 	lostRuns, earlySeals, flushFailures, handedOver         prometheus.Counter
+	lostEntries                                             prometheus.Counter
 	sidecarFailures                                         prometheus.Counter
 	pages, pageBytes, fragments                             prometheus.Counter
 	chunksFlushed                                           *prometheus.CounterVec
@@ -87,6 +88,7 @@ func (m *metrics) ofPushes(c *collectors) {
 	m.memoryRefused = c.count("logstore_ingester_memory_refused_total", "Pushes refused because of the memory limit.")
 	m.handedOver = c.count("logstore_ingester_handed_over_chunks_total", "Chunks that could not be flushed before the stop and were given to other members.")
 	m.lostRuns = c.count("logstore_ingester_lost_runs_total", "Runs of entries of the log that could not be understood.")
+	m.lostEntries = c.count("logstore_ingester_lost_entries_total", "Entries in pages that are damaged on the disk.")
 	m.earlySeals = c.count("logstore_ingester_early_seals_total", "Blocks compressed before they were full to save memory.")
 	m.pages = c.count("logstore_ingester_pages_total", "Pages of entries of many streams moved out of memory.")
 	m.pageBytes = c.count("logstore_ingester_page_bytes_total", "Bytes of these pages before compression.")

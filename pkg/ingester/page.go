@@ -2,8 +2,13 @@ package ingester
 
 import (
 	"container/list"
+	"errors"
 	"fmt"
+	"io"
+	"math"
+	"slices"
 	"sync"
+	"time"
 
 	"logstore/pkg/compress"
 	"logstore/pkg/wal"
@@ -95,6 +100,18 @@ func (c *pageCache) get(p *page) ([]byte, error) {
 	return data, nil
 }
 
+// fragment returns the runs of a fragment, which must not be changed.
+func (c *pageCache) fragment(f fragment) ([]byte, error) {
+	data, err := c.get(f.page)
+	if err != nil {
+		return nil, err
+	}
+	if int(f.hi) > len(data) || f.lo > f.hi {
+		return nil, fmt.Errorf("cannot read a page: %w", errRecord)
+	}
+	return data[f.lo:f.hi], nil
+}
+
 // load reads and decompresses a page.
 func (p *page) load() ([]byte, error) {
 	record := p.memory
@@ -116,4 +133,50 @@ func (p *page) load() ([]byte, error) {
 		return nil, fmt.Errorf("cannot read a page: %w", err)
 	}
 	return data, nil
+}
+
+// damagedAttempts is how often a piece with a damaged page is tried. Then what is left of it is stored without that page: it would
+// hold its memory and the logs for ever.
+const damagedAttempts = 4
+
+// isDamage reports whether an error says that bytes are not those that were written, which no further attempt will change.
+func isDamage(err error) bool {
+	return errors.Is(err, wal.ErrDamaged) || errors.Is(err, errRecord) || errors.Is(err, compress.ErrCorrupt) || errors.Is(err, io.EOF)
+}
+
+// dropDamaged lets go of the fragments of a closed piece whose pages are damaged, and says what is lost. The error is one of a page
+// that cannot be read for another reason.
+func (i *Ingester) dropDamaged(p *piece) error {
+	s := p.stream
+	s.mu.Lock()
+	fragments := p.fragments
+	s.mu.Unlock()
+	bad := map[fragment]bool{}
+	var entries uint64
+	var why error
+	oldest, newest := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, f := range fragments {
+		_, err := i.pages.fragment(f)
+		if err == nil {
+			continue
+		}
+		if !isDamage(err) {
+			return err
+		}
+		bad[f], why = true, err
+		entries += uint64(f.entries)
+		oldest, newest = min(oldest, f.oldest), max(newest, f.newest)
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	i.metrics.lostEntries.Add(float64(entries))
+	i.log.Error("lines are lost: they are in a damaged page; another replica may have them", "stream", s.labels.String(), "tenant", s.tenant.name,
+		"lines", entries, "from", time.Unix(0, oldest).UTC(), "through", time.Unix(0, newest).UTC(), "err", why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Readers hold the slice as it was.
+	p.fragments = slices.DeleteFunc(slices.Clone(p.fragments), func(f fragment) bool { return bad[f] })
+	i.accountLocked(p)
+	return nil
 }

@@ -211,14 +211,11 @@ func (i *Ingester) assemble(p *piece) (*chunk.Chunk, []sidecar.Block, error) {
 	}
 	add := func(data []byte) error { return i.appendSmallRuns(b, data, &pairs, before) }
 	for _, f := range content.fragments {
-		data, err := i.pages.get(f.page)
+		data, err := i.pages.fragment(f)
 		if err != nil {
 			return nil, nil, err
 		}
-		if int(f.hi) > len(data) || f.lo > f.hi {
-			return nil, nil, fmt.Errorf("cannot read a page: %w", errRecord)
-		}
-		if err := add(data[f.lo:f.hi]); err != nil {
+		if err := add(data); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -95,10 +95,12 @@ type piece struct {
 	// ref and key are set once the object's bytes are known.
 	ref model.ChunkRef
 	key string
-	// attempts, retryAt and stored (the object is in the bucket) belong to the one flush that is under way.
+	// attempts, retryAt, stored (the object is in the bucket) and empty (nothing was left to store) belong to the one flush that is
+	// under way.
 	attempts int
 	retryAt  time.Time
 	stored   bool
+	empty    bool
 	// indexed is when it was stored and indexed, in nanoseconds; unlinked tells that the stream let it go.
 	indexed  int64
 	unlinked bool
