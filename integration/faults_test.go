@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,10 @@ func clusterFaults() []clusterFault {
 				require.Eventually(c.t, func() bool {
 					return c.Members[0].Metric("logstore_distributor_degraded_writes_total") > before
 				}, 20*time.Second, 50*time.Millisecond, "there is one copy, and it is said")
+				require.Eventually(c.t, func() bool {
+					_, body, _ := c.Members[0].Get("/loki/api/v1/query_range?query=" + url.QueryEscape(`{app="faults"}`))
+					return strings.Contains(body, `"warnings":["more members are dead than there are copies to spare`)
+				}, 20*time.Second, 50*time.Millisecond, "queries say that they may lack something")
 			},
 			heal: func(c *Cluster, l *load) {
 				c.Members[1].Launch()

@@ -12,6 +12,8 @@ type Fetches struct {
 	Nanos atomic.Int64
 	// Missing counts members without whose answer the query went on: the result is as good as it can be, and not kept.
 	Missing atomic.Int64
+	// Incomplete says that more members are dead than there are copies to spare: what only they hold is not in the result.
+	Incomplete atomic.Bool
 }
 
 type fetchesKey struct{}

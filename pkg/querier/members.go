@@ -52,6 +52,9 @@ type MembersDeps struct {
 
 var _ logql.Source = (*Members)(nil)
 
+// warnIncomplete goes with the result of a query that could not ask all who may hold something.
+const warnIncomplete = "more members are dead than there are copies to spare: lines that are not in the object store yet may be missing"
+
 // NewMembers returns the source.
 func NewMembers(deps MembersDeps) *Members {
 	f := promauto.With(deps.Registerer)
@@ -135,6 +138,7 @@ func (r *read) living() []ring.Member {
 	dead := all - len(members)
 	if dead > r.spare {
 		r.fetches.Missing.Add(1)
+		r.fetches.Incomplete.Store(true)
 		r.m.missing.Inc()
 	}
 	r.spare = max(0, r.spare-dead)

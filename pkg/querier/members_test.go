@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,6 +71,7 @@ func TestMembersFail(t *testing.T) {
 			fetches := &logql.Fetches{}
 			names, err := m.LabelNames(logql.WithFetches(t.Context(), fetches), logql.Selection{})
 			require.Equal(t, tc.missing, fetches.Missing.Load() > 0)
+			require.Equal(t, strings.Count(tc.members, "d") > 1, fetches.Incomplete.Load())
 			if tc.answered == "" {
 				require.ErrorIs(t, err, ErrIncomplete)
 				return

@@ -164,6 +164,9 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	var span *trace.Span
 	r.ctx, span = trace.Start(inner, "query")
 	res, err := r.evaluate()
+	// Parts of a query warn of the same.
+	slices.Sort(res.Warnings)
+	res.Warnings = slices.Compact(res.Warnings)
 	res.Stats.ExecTime = q.now().Sub(start)
 	err = explain(inner, err, lim)
 	traceQuery(span, &p, &res, err)

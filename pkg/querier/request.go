@@ -124,6 +124,9 @@ func (r *request) runOnce(ctx context.Context, p engine.Params, lim engine.Limit
 	res, err := r.q.engine.Run(logql.WithFetches(ctx, fetches), r.src, p, lim)
 	res.Stats.Subqueries = 1
 	res.Stats.Chunks = fetchStats(fetches)
+	if fetches.Incomplete.Load() {
+		res.Warnings = append(res.Warnings, warnIncomplete)
+	}
 	traceQuery(span, &p, &res, err)
 	r.mu.Lock()
 	r.stats.Add(res.Stats)

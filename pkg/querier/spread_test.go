@@ -272,6 +272,50 @@ func TestSpreadOfSeveralTenants(t *testing.T) {
 	require.Positive(t, c.total())
 }
 
+// lackingSource answers as the sources do while more members are dead than there are copies to spare.
+type lackingSource struct{ logql.Source }
+
+func (s lackingSource) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	logql.FetchesOf(ctx).Missing.Add(1)
+	logql.FetchesOf(ctx).Incomplete.Store(true)
+	return s.Source.Select(ctx, sel)
+}
+
+// TestIncompleteResultsSaySo wants one warning with each kind of query, from whichever parts it was put together.
+func TestIncompleteResultsSaySo(t *testing.T) {
+	for _, parts := range []bool{false, true} {
+		f := newFront(t, nil)
+		src := lackingSource{f.src}
+		c := newCrew(t, 2, src)
+		f.use(t, func(l *limits.Limits, _ *querier.Config, d *querier.Deps) {
+			if parts {
+				l.TSDBMaxBytesPerShard, l.SplitQueriesByInterval, l.SplitInstantMetricQueriesByInterval = 1, 10*time.Minute, 10*time.Minute
+				d.Peers = c.peers(f.src)
+			}
+		}, src)
+		for i := range 200 {
+			f.src.Add(labels.FromStrings("app", fmt.Sprint("a", i%9)), model.Entry{Timestamp: f.now.UnixNano() - int64(i)*1e10, Line: "x"})
+		}
+		for _, text := range []string{`{app=~".+"} |= "x"`, `sum(count_over_time({app=~".+"} |= "x" [1h]))`} {
+			e, err := syntax.Parse(text)
+			require.NoError(t, err)
+			for _, instant := range []bool{false, true} {
+				if _, metric := e.(syntax.SampleExpr); instant && !metric {
+					continue
+				}
+				p := engine.Params{Text: text, Expr: e, Start: f.now.Add(-time.Hour).UnixNano(), End: f.now.UnixNano(), Step: time.Minute, Limit: 1000, Instant: instant}
+				if instant {
+					p.Start = p.End
+				}
+				for range 2 {
+					require.Len(t, f.query(t, p).Warnings, 1, "%s, parts %v, instant %v", text, parts, instant)
+				}
+			}
+		}
+		require.Equal(t, parts, c.total() > 0)
+	}
+}
+
 // TestSpreadErrors wants the errors of parts to be what they would be here, and the bounds on the whole query to hold.
 func TestSpreadErrors(t *testing.T) {
 	f := newFront(t, nil)
