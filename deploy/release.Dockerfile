@@ -1,10 +1,11 @@
 # The image of a release, around a binary that is built already. The Dockerfile at the top builds it from source; both end alike.
-FROM alpine:3.22 AS files
+FROM --platform=$BUILDPLATFORM alpine:3.22 AS files
 RUN apk add --no-cache ca-certificates && mkdir -p /out/data /out/tmp && chmod 1777 /out/tmp
 
 FROM scratch
+ARG TARGETPLATFORM
 COPY --from=files /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY logstore /usr/bin/logstore
+COPY $TARGETPLATFORM/logstore /usr/bin/logstore
 COPY --from=files --chown=10001:10001 /out/data /data
 COPY --from=files /out/tmp /tmp
 USER 10001:10001
