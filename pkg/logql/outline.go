@@ -16,6 +16,13 @@ type Outliner interface {
 	Outline(ctx context.Context, filters bool) (Outline, error)
 }
 
+// Rememberer is an Outliner that may have at hand what Outline would return. It spares the caller a goroutine for what takes no time.
+type Rememberer interface {
+	Outliner
+	// Remembered returns what Outline would, or nil if that is not known at once: it neither fetches nor waits.
+	Remembered(filters bool) Outline
+}
+
 // Outline shows the blocks of a piece as they were when it was asked for, and reads some of them. It is safe for concurrent use.
 type Outline interface {
 	// Blocks has one element for each block, in no particular order. They belong to the outline. Blocks of which only the bounds are

@@ -10,8 +10,8 @@
 //   - Cache: whatever keeps chunk objects nearer than the bucket. It is trusted with nothing: what does not have the
 //     checksum of the key is a miss.
 //   - Sidecar: the object beside a chunk that tells what its blocks hold (package sidecar). Sidecars that were read stay in memory, and
-//     whole ones in the Cache; where some of a stream are missing, the stream's are listed once. Whatever is wrong with one, the chunk is
-//     read instead.
+//     whole ones in the Cache; where some of a stream are missing, the stream's are listed once. A chunk too small for one is described in
+//     memory when a query first reads it. Whatever is wrong with one, the chunk is read instead.
 //
 // A chunk lies once in the bucket, under a name that follows from the schema period of its first instant, but it is indexed in
 // every day and period that it touches. The object is written before its index rows, so that no row points to nothing.

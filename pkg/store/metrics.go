@@ -42,7 +42,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		corrupt:        counter("logstore_store_corrupt_chunks_total", "Chunks in the bucket that could not be read."),
 		sidecarsStored: counter("logstore_store_sidecars_stored_total", "Sidecars of chunks written to the bucket."),
 		sidecarBytes:   counter("logstore_store_sidecar_stored_bytes_total", "Bytes of sidecars written to the bucket."),
-		sidecarsRead:   vec("logstore_store_sidecars_read_total", "Sidecars that queries wanted and that were not in memory, by what came of it: cached ones were in the cache of chunks, failed ones were corrupt, foreign or could not be read.", "result"),
+		sidecarsRead:   vec("logstore_store_sidecars_read_total", "Sidecars that queries wanted and that were not in memory, by what came of it: cached ones were in the cache of chunks, described ones were made of small chunks that have none, failed ones were corrupt, foreign or could not be read.", "result"),
 		sidecarLists:   counter("logstore_store_sidecar_lists_total", "Streams whose sidecars were listed because some were missing."),
 		blocksFetched:  counter("logstore_store_fetched_blocks_total", "Blocks read from the bucket without the rest of their chunk."),
 		rangesFailed:   counter("logstore_store_failed_ranges_total", "Reads of single blocks that failed, so that the whole chunk was read."),

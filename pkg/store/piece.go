@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"logstore/pkg/chunk"
@@ -16,6 +17,8 @@ import (
 type piece struct {
 	store *Store
 	name  schema.ChunkName
+	// bare is set when a query wanted the chunk's sidecar and there was none.
+	bare atomic.Bool
 }
 
 // Key implements logql.Piece.
@@ -45,7 +48,10 @@ func (p *piece) Size() (kb, entries uint32, ok bool) { return p.name.KB, p.name.
 // Open implements logql.Piece. A chunk that does not have the checksum of its key, or is another one than its key says, is
 // an error that names the key.
 func (p *piece) Open(ctx context.Context) (*chunk.Chunk, error) {
-	c, err := p.store.open(ctx, p.name)
+	c, size, err := p.store.open(ctx, p.name)
+	if err == nil && p.bare.Load() {
+		p.store.remember(c, size, p.name.ChunkRef)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -61,17 +67,17 @@ const (
 	fromBucket = "bucket"
 )
 
-// open fetches a chunk from the cache or the bucket.
-func (s *Store) open(ctx context.Context, name schema.ChunkName) (*chunk.Chunk, error) {
+// open fetches a chunk from the cache or the bucket. size is that of its object.
+func (s *Store) open(ctx context.Context, name schema.ChunkName) (c *chunk.Chunk, size int, err error) {
 	ctx, span := trace.Start(ctx, "fetch chunk")
-	c, from, err := s.fetch(ctx, name)
+	c, size, from, err := s.fetch(ctx, name)
 	span.Text("logstore.from", from)
 	span.End(err)
-	return c, err
+	return c, size, err
 }
 
 // fetch is open, and says where the chunk was: "cache" or "bucket".
-func (s *Store) fetch(ctx context.Context, name schema.ChunkName) (c *chunk.Chunk, from string, err error) {
+func (s *Store) fetch(ctx context.Context, name schema.ChunkName) (c *chunk.Chunk, size int, from string, err error) {
 	key := name.Key()
 	fetches := logql.FetchesOf(ctx)
 	if s.cache != nil {
@@ -81,7 +87,7 @@ func (s *Store) fetch(ctx context.Context, name schema.ChunkName) (c *chunk.Chun
 				s.metrics.fetched.WithLabelValues(fromCache).Inc()
 				fetches.FromCache.Add(1)
 				fetches.BytesFromCache.Add(int64(len(object)))
-				return c, fromCache, nil
+				return c, len(object), fromCache, nil
 			}
 			s.metrics.corruptCached.Inc()
 		}
@@ -90,7 +96,7 @@ func (s *Store) fetch(ctx context.Context, name schema.ChunkName) (c *chunk.Chun
 	begin := time.Now()
 	object, err := o.Bucket.Get(ctx, o.ChunkKey(name))
 	if err != nil {
-		return nil, fromBucket, err
+		return nil, 0, fromBucket, err
 	}
 	s.metrics.fetched.WithLabelValues(fromBucket).Inc()
 	s.metrics.fetchedBytes.Add(float64(len(object)))
@@ -100,12 +106,12 @@ func (s *Store) fetch(ctx context.Context, name schema.ChunkName) (c *chunk.Chun
 	c, err = chunk.OpenRef(object, name.ChunkRef)
 	if err != nil {
 		s.metrics.corrupt.Inc()
-		return nil, fromBucket, err
+		return nil, 0, fromBucket, err
 	}
 	if s.cache != nil && !s.tooOld(name) {
 		s.cache.Put(ctx, key, object)
 	}
-	return c, fromBucket, nil
+	return c, len(object), fromBucket, nil
 }
 
 // tooOld reports whether a chunk is so old that it is not kept in the cache.

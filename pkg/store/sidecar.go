@@ -62,9 +62,14 @@ func (c SidecarConfig) Describe(object []byte, ref model.ChunkRef, known func(*c
 	if err != nil {
 		return nil, err
 	}
+	return describe(opened, len(object), ref, c.DescribeBlock, known)
+}
+
+// describe is Describe of a chunk that was opened from an object of the given size.
+func describe(opened *chunk.Chunk, size int, ref model.ChunkRef, block func(*chunk.Batch, int) sidecar.Block, known func(*chunk.Block) (sidecar.Block, bool)) (*sidecar.Object, error) {
 	outline := opened.Outline()
 	o := &sidecar.Object{
-		Ref: ref, Size: len(object), Version: outline.Version, Encoding: byte(outline.Encoding),
+		Ref: ref, Size: size, Version: outline.Version, Encoding: byte(outline.Encoding),
 		SymbolsOffset: outline.Symbols.Offset, SymbolsLength: outline.Symbols.Length,
 		Places: make([]sidecar.Place, len(outline.Blocks)), Blocks: make([]sidecar.Block, len(outline.Blocks)),
 	}
@@ -84,7 +89,7 @@ func (c SidecarConfig) Describe(object []byte, ref model.ChunkRef, known func(*c
 		if err := b.Walk(); err != nil {
 			return nil, err
 		}
-		o.Blocks[i] = c.DescribeBlock(b, p.Length)
+		o.Blocks[i] = block(b, p.Length)
 	}
 	return o, nil
 }
@@ -309,15 +314,48 @@ func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters
 	}
 }
 
-var _ logql.Outliner = (*piece)(nil)
+var _ logql.Rememberer = (*piece)(nil)
 
 // Outline implements logql.Outliner by the chunk's sidecar.
 func (p *piece) Outline(ctx context.Context, filters bool) (logql.Outline, error) {
 	o, err := p.store.sidecarOf(ctx, p.name, filters)
+	if err == nil && o == nil {
+		p.bare.Store(true)
+	}
 	if o == nil || err != nil {
 		return nil, err
 	}
 	return &outline{piece: p, object: o}, nil
+}
+
+// Remembered implements logql.Rememberer.
+func (p *piece) Remembered(filters bool) logql.Outline {
+	if o, _ := p.store.sidecars.get(p.name.ChunkRef, filters); o != nil {
+		return &outline{piece: p, object: o}
+	}
+	return nil
+}
+
+// remember describes a chunk that is too small for a sidecar of its own, so that the next queries need not open it. In memory its
+// description may be larger than in the bucket.
+func (s *Store) remember(c *chunk.Chunk, size int, ref model.ChunkRef) {
+	if !s.sidecars.cfg.Enabled || size >= s.sidecars.cfg.MinChunk {
+		return
+	}
+	o, err := describe(c, size, ref, s.sidecars.cfg.describeSmall, nil)
+	if err != nil {
+		return // whoever reads the chunk will say so
+	}
+	s.sidecars.put(ref, o, math.MaxInt)
+	s.metrics.sidecarsRead.WithLabelValues("described").Inc()
+}
+
+// smallRoom is how much the description of a block of a small chunk takes at most.
+const smallRoom = 4 << 10
+
+// describeSmall describes a block of a small chunk, the size of which says little about how much there is to say.
+func (c SidecarConfig) describeSmall(b *chunk.Batch, size int) sidecar.Block {
+	return logql.Describe(b, sidecar.Options{BitsPerKey: c.FilterBits, MaxBytes: min(smallRoom, max(size, rowBytes))})
 }
 
 // negativeFor is how long a missing sidecar is not asked for again.

@@ -366,3 +366,34 @@ func TestSidecarKey(t *testing.T) {
 		require.False(t, ok, key)
 	}
 }
+
+// TestSmallChunksAreRemembered asks twice for chunks too small for sidecars: the first query describes what it read, the second one
+// reads nothing.
+func TestSmallChunksAreRemembered(t *testing.T) {
+	d := newDescribed(t)
+	for _, ref := range d.refs {
+		require.NoError(t, d.store.DeleteSidecar(d.ctx, ref))
+	}
+	d.cache = nil
+	d.cfg.Enabled = false
+	d.open()
+	var want []string
+	for _, q := range queries {
+		want = append(want, d.run(q, 5000))
+	}
+	d.cfg = SidecarConfig{Enabled: true, FilterBits: 10, MaxShare: 0.12, MinChunk: 1 << 20, CacheBytes: 64 << 20}
+	for i, q := range queries {
+		d.open()
+		require.Equal(t, want[i], d.run(q, 5000), q)
+		read := d.chunkBytes
+		require.Positive(t, read)
+		require.Positive(t, testutil.ToFloat64(d.store.metrics.sidecarsRead.WithLabelValues("described")))
+		d.reset()
+		require.Equal(t, want[i], d.run(q, 5000), q)
+		require.Less(t, d.chunkBytes*3, read, q)
+	}
+	d.cfg.MinChunk = 1
+	d.open()
+	d.run(queries[0], 5000)
+	require.Zero(t, testutil.ToFloat64(d.store.metrics.sidecarsRead.WithLabelValues("described")), "large ones are the compactor's")
+}

@@ -215,14 +215,15 @@ func (s *Store) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream
 
 // pieces returns the chunks of a stream that touch the interval, exactly to the nanosecond.
 func (s *Store) pieces(series schema.Series, sel logql.Selection) []logql.Piece {
-	list := make([]piece, 0, len(series.Chunks))
+	list, n := make([]piece, len(series.Chunks)), 0
 	for _, c := range series.Chunks {
 		if first, last := c.Bounds(); sel.Interval.Overlaps(first, last) {
-			list = append(list, piece{store: s, name: c})
+			list[n].store, list[n].name = s, c
+			n++
 		}
 	}
-	out := make([]logql.Piece, len(list))
-	for i := range list {
+	out := make([]logql.Piece, n)
+	for i := range out {
 		out[i] = &list[i]
 	}
 	return out

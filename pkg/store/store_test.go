@@ -247,7 +247,7 @@ func TestBadObjects(t *testing.T) {
 	ref := other.ref
 	ref.Tenant = "acme"
 	require.NoError(t, r.bucket.Put(ctx, schema.ChunkKey(ref, schema.Nested), other.object))
-	_, err = r.store.open(ctx, schema.ChunkName{ChunkRef: ref, Layout: schema.Nested})
+	_, _, err = r.store.open(ctx, schema.ChunkName{ChunkRef: ref, Layout: schema.Nested})
 	require.ErrorIs(t, err, chunk.ErrForeign)
 
 	canceled, cancel := context.WithCancel(ctx)

@@ -178,6 +178,9 @@ func (r *logRun) dispatch(ctx context.Context) {
 			break
 		}
 		item := heap.Pop(&r.pieces).(logItem)
+		if r.remembered(item) {
+			continue
+		}
 		r.opening = append(r.opening, item)
 		go func() {
 			r.outcomes <- r.open(ctx, item)

@@ -24,6 +24,24 @@ func (r *logRun) open(ctx context.Context, item logItem) logOutcome {
 	return o
 }
 
+// remembered takes the outline of a piece if it is at hand, which needs no goroutine.
+func (r *logRun) remembered(item logItem) bool {
+	if item.outline != nil {
+		return false
+	}
+	p, ok := item.piece.Piece.(logql.Rememberer)
+	if !ok {
+		return false
+	}
+	o := logOutcome{item: item}
+	if o.outline = p.Remembered(r.pipe.Demanding()); o.outline == nil {
+		return false
+	}
+	r.q.acct.chunks.Add(1)
+	r.takeOutline(&o)
+	return true
+}
+
 // A piece is read in runs of blocks, the best ones first, each longer than the one before: a query that finds enough in the first
 // one has not read the rest. A query that drops lines begins with firstFiltered blocks, others with as many as have the lines.
 const (

@@ -68,28 +68,56 @@ func (s *scan) run(ctx context.Context) (*seriesSet, error) {
 	return set, nil
 }
 
-// open begins to open pieces, stream by stream. The channel's length bounds those that are open and not yet assembled.
+// atHand is the channel of pieces that were open at once.
+var atHand = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// open begins to open pieces, stream by stream. The channel's length bounds those that are open and not yet assembled. What memory
+// answers gets no goroutine: in most queries of recent data that is nearly all.
 func (s *scan) open(ctx context.Context, g *errgroup.Group, streams []*stream, openings chan<- *opened) error {
 	for _, st := range streams {
 		shared := sharedSpans(st.pieces)
-		for i, p := range st.pieces {
-			o := &opened{stream: st, next: math.MaxInt64, done: make(chan struct{})}
+		for i := range st.pieces {
+			o := &opened{stream: st, next: math.MaxInt64, done: atHand}
 			if i+1 < len(st.pieces) {
 				o.next = st.pieces[i+1].first
+			}
+			read := s.begin(o, &st.pieces[i], shared)
+			if read != nil {
+				o.done = make(chan struct{})
 			}
 			select {
 			case openings <- o:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			g.Go(func() error {
-				defer close(o.done)
-				o.spans, o.err = s.openPiece(ctx, st, p, shared)
-				return o.err
-			})
+			if read != nil {
+				g.Go(func() error {
+					defer close(o.done)
+					o.spans, o.err = read(ctx)
+					return o.err
+				})
+			}
 		}
 	}
 	return nil
+}
+
+// begin opens a piece if memory answers it. Else it returns what is left to do, which may fetch.
+func (s *scan) begin(o *opened, p *piece, shared []closedSpan) func(context.Context) ([]span, error) {
+	outline := s.remembered(p)
+	if outline == nil {
+		return func(ctx context.Context) ([]span, error) { return s.openPiece(ctx, o.stream, *p, shared) }
+	}
+	described, wanted := s.choose(o.stream, outline, shared)
+	if len(wanted) == 0 {
+		o.spans = described
+		return nil
+	}
+	return func(ctx context.Context) ([]span, error) { return s.readBlocks(ctx, outline, described, wanted) }
 }
 
 // assemble makes tasks of what was opened.

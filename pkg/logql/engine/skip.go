@@ -52,7 +52,8 @@ func (s *scan) openPiece(ctx context.Context, st *stream, p piece, shared []clos
 			return nil, err
 		}
 		if outline != nil {
-			return s.spans(ctx, st, outline, shared)
+			described, wanted := s.choose(st, outline, shared)
+			return s.readBlocks(ctx, outline, described, wanted)
 		}
 	}
 	c, err := p.Open(ctx)
@@ -73,11 +74,18 @@ func blockSpans(dst []span, c *chunk.Chunk, keep func(first, last int64) bool) [
 	return dst
 }
 
-func (s *scan) spans(ctx context.Context, st *stream, outline logql.Outline, shared []closedSpan) ([]span, error) {
+// remembered returns what is known of a piece without waiting for anything, nil if that is nothing or would not help.
+func (s *scan) remembered(p *piece) logql.Outline {
+	if r, ok := p.Piece.(logql.Rememberer); ok && s.skip.useful(p) {
+		return r.Remembered(s.skip.filters)
+	}
+	return nil
+}
+
+// choose returns the blocks that their descriptions answer, and the numbers of those that are to be read.
+func (s *scan) choose(st *stream, outline logql.Outline, shared []closedSpan) (out []span, wanted []int) {
 	demands := s.plan.pipe.Demands(st.labels)
 	blocks := outline.Blocks()
-	var out []span
-	var wanted []int
 	for i := range blocks {
 		b := &blocks[i]
 		switch {
@@ -87,12 +95,20 @@ func (s *scan) spans(ctx context.Context, st *stream, outline logql.Outline, sha
 		default:
 			a := span{first: b.MinTime, last: b.MaxTime, aside: b, outline: outline, number: i}
 			if s.skip.columns && s.answers(st, &a) && !touchesAny(shared, b.MinTime, b.MaxTime) {
+				if out == nil {
+					out = make([]span, 0, len(blocks)-i)
+				}
 				out = append(out, a)
 			} else {
 				wanted = append(wanted, i)
 			}
 		}
 	}
+	return out, wanted
+}
+
+// readBlocks appends the wanted blocks, having read them.
+func (s *scan) readBlocks(ctx context.Context, outline logql.Outline, out []span, wanted []int) ([]span, error) {
 	if len(wanted) == 0 {
 		return out, nil
 	}

@@ -76,7 +76,8 @@ func (a *assembler) advance(frontier int64, emit func(task) error) error {
 		if last >= frontier && frontier != math.MaxInt64 {
 			return nil
 		}
-		if err := emit(task{a.stream, slices.Clone(a.pending[:n]), a.low, math.MaxInt64}); err != nil {
+		// What is pending grows behind these blocks, and is put in order there: nobody touches them again.
+		if err := emit(task{a.stream, a.pending[:n:n], a.low, math.MaxInt64}); err != nil {
 			return err
 		}
 		a.pending = a.pending[n:]
