@@ -95,7 +95,7 @@ func (r rendered) place(t *testing.T, dir, pod, zone string) []string {
 	paths := strings.NewReplacer("/data", dir+"/data", "/etc/logstore-tls", dir+"/tls", "/etc/logstore-auth", dir, "/etc/logstore/", dir+"/")
 	require.NoError(t, os.MkdirAll(dir+"/data", 0o755))
 	writeFile(t, dir, "loki.yaml", paths.Replace(r.config))
-	writeFile(t, dir, "users.yaml", "users: [{name: shipper, token_hashes: ["+auth.HashToken([]byte(podToken))+"], tenants: [acme]}]\n")
+	writeFile(t, dir, "users.yaml", "users: [{name: shipper, token_hashes: ["+auth.HashToken([]byte(podToken))+"], tenants: [acme], scopes: [read, write, admin]}]\n")
 	var args []string
 	for _, a := range r.args {
 		args = append(args, strings.NewReplacer("$(POD_NAME)", pod, "$(ZONE)", zone, "/etc/logstore/", dir+"/").Replace(a))
@@ -124,10 +124,10 @@ func TestKubernetesConfig(t *testing.T) {
 	}
 }
 
-// TestKubernetesPods runs two members with what their pods would get, without TLS and with it: they find each other, and what one takes
-// is found through the other.
+// TestKubernetesPods runs two members with what their pods would get, without TLS, with it, and with users besides: they find each
+// other, and what one takes is found through the other, by those who may.
 func TestKubernetesPods(t *testing.T) {
-	for _, name := range []string{"plain", "tls"} {
+	for _, name := range []string{"plain", "tls", "auth"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s3 := testservers.StartVersityGW(t, "logs")
@@ -136,7 +136,7 @@ func TestKubernetesPods(t *testing.T) {
 			network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), 1+rand.IntN(250))
 			gossip := FreePort(t)
 			scheme := "http"
-			if name == "tls" {
+			if name != "plain" {
 				scheme = "https"
 			}
 			// The names of the cluster's DNS are the only thing that cannot be as it is there.
@@ -149,7 +149,8 @@ func TestKubernetesPods(t *testing.T) {
 					"-server.http-listen-address="+ip, "-server.grpc-listen-address="+ip, "-ingester.lifecycler.addr="+ip,
 					fmt.Sprint("-memberlist.bind-port=", gossip), "-memberlist.bind-addr="+ip, "-memberlist.advertise-addr="+ip,
 					"-ingester.min-ready-duration=0s", "-ingester.join-after=2s", "-ingester.observe-period=500ms")...)
-				p.Env = append(p.Env, "S3_ENDPOINT=http://"+s3.Address, "S3_BUCKET=logs", "S3_ACCESS_KEY="+s3.AccessKeyID, "S3_SECRET_KEY="+s3.SecretAccessKey)
+				p.Env = append(p.Env, "S3_ENDPOINT=http://"+s3.Address, "S3_BUCKET=logs", "S3_ACCESS_KEY="+s3.AccessKeyID, "S3_SECRET_KEY="+s3.SecretAccessKey,
+					"CLUSTER_SECRET=of-a-test")
 				p.Launch()
 				urls = append(urls, scheme+"://"+ip+":3100")
 				t.Cleanup(func() {
@@ -159,6 +160,10 @@ func TestKubernetesPods(t *testing.T) {
 				})
 			}
 			client := ca.client("logs-logstore")
+			stranger := *client
+			if name == "auth" {
+				client.Transport = bearer{client.Transport, podToken}
+			}
 			require.Eventually(t, func() bool {
 				status, body := get(client, urls[0]+"/ring")
 				return status == http.StatusOK && strings.Count(body, `"ACTIVE"`) == 2 && strings.Contains(body, "zone-1")
@@ -171,8 +176,31 @@ func TestKubernetesPods(t *testing.T) {
 			status, body := get(client, urls[1]+"/loki/api/v1/query_range?"+url.Values{"query": {`{app="pods"}`}}.Encode())
 			require.Equal(t, http.StatusOK, status, body)
 			require.Equal(t, 1, strings.Count(body, "from the first"), body)
+			if name != "auth" {
+				return
+			}
+			status, body = get(&stranger, urls[1]+"/loki/api/v1/labels")
+			require.Equal(t, http.StatusUnauthorized, status, body)
+			resp, err = stranger.Post(urls[0]+"/loki/api/v1/push", "application/json", strings.NewReader(push))
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+			status, body = get(&stranger, urls[0]+"/ready")
+			require.Equal(t, http.StatusOK, status, "the kubelet's probe has no credentials: %s", body)
 		})
 	}
+}
+
+// bearer sends a token with each request.
+type bearer struct {
+	http.RoundTripper
+	token string
+}
+
+func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Authorization", "Bearer "+b.token)
+	return b.RoundTripper.RoundTrip(req)
 }
 
 // get fetches as JSON; the status is 0 if there was no answer.
