@@ -178,7 +178,7 @@ func (a *App) newDistributor() error {
 func (a *App) newAPI() error {
 	var find func(context.Context, []*labels.Matcher, int64, int64, int64) ([]patterns.Pattern, error)
 	if a.patterns != nil {
-		find = a.findPatterns
+		find = a.timedPatterns
 	}
 	var rules api.Ruler
 	if a.cfg.Ruler.EnableAPI {

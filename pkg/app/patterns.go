@@ -120,6 +120,9 @@ func (a *App) ownPatterns(ctx context.Context, matchers []*labels.Matcher, from,
 	}
 	var all []patterns.Pattern
 	for _, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		all = append(all, a.patterns.Patterns(id, matchers, from, to, step)...)
 	}
 	return all, nil
@@ -127,6 +130,15 @@ func (a *App) ownPatterns(ctx context.Context, matchers []*labels.Matcher, from,
 
 // patternsPatience bounds the wait for another member; what it has mined is then missing.
 const patternsPatience = 5 * time.Second
+
+// timedPatterns is findPatterns under the tenants' query_timeout: late is an error, not fewer patterns.
+func (a *App) timedPatterns(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) (found []patterns.Pattern, err error) {
+	err = a.querier.WithTimeout(ctx, func(ctx context.Context) error {
+		found, err = a.findPatterns(ctx, matchers, from, to, step)
+		return err
+	})
+	return found, err
+}
 
 // findPatterns answers the API: each member has mined the streams that it owns.
 func (a *App) findPatterns(ctx context.Context, matchers []*labels.Matcher, from, to, step int64) ([]patterns.Pattern, error) {

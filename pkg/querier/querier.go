@@ -174,6 +174,25 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	return res, err
 }
 
+// WithTimeout runs fn, which answers something else than a query, under the query_timeout of the context's tenants. Past it the error is
+// ErrTimeout, even if fn had part of an answer by then.
+func (q *Querier) WithTimeout(ctx context.Context, fn func(context.Context) error) error {
+	ids, err := q.tenantIDs(ctx)
+	if err != nil {
+		return err
+	}
+	lim := q.strictest(ids)
+	if lim.QueryTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
+		defer cancel()
+	}
+	if err = fn(ctx); err == nil {
+		err = ctx.Err()
+	}
+	return explain(ctx, err, lim)
+}
+
 // explain says why the context of a query ended.
 func explain(ctx context.Context, err error, lim *limits.Limits) error {
 	switch cause := context.Cause(ctx); {

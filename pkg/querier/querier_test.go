@@ -229,6 +229,21 @@ func TestTimeout(t *testing.T) {
 	_, err := q.Query(tenant.Inject(t.Context(), "x"), params(t, `{app="a"}`, 0, second))
 	require.ErrorIs(t, err, querier.ErrTimeout)
 	require.ErrorContains(t, err, "query_timeout")
+
+	ctx := tenant.Inject(t.Context(), "x")
+	for _, half := range []bool{false, true} {
+		err = q.WithTimeout(ctx, func(ctx context.Context) error {
+			<-ctx.Done()
+			if half {
+				return nil
+			}
+			return ctx.Err()
+		})
+		require.ErrorIs(t, err, querier.ErrTimeout)
+		require.ErrorContains(t, err, "query_timeout")
+	}
+	q = newQuerier(t, &pushes{}, nil, slow{enginetest.New(enginetest.Options{})})
+	require.NoError(t, q.WithTimeout(ctx, func(context.Context) error { return nil }))
 }
 
 // slow waits until it is told to stop.
