@@ -122,14 +122,14 @@ func TestStreamRate(t *testing.T) {
 	n := start(t, testConfig(t.TempDir()), newMemStore(), nil)
 	defer n.end()
 	l := testLimits()
-	l.PerStreamRateLimit, l.PerStreamRateLimitBurst = 100, 150
+	l.PerStreamRateLimit, l.PerStreamRateLimitBurst = 1, 150
 	require.NoError(t, n.lim.Set("t", l))
 	n.push("t", app("a", at(1, strings.Repeat("x", 100))))
 	var refused *wire.RefusedError
-	err := n.Push(context.Background(), "t", []wire.Stream{app("a", at(2, strings.Repeat("x", 50)), at(3, "y")), app("b", at(3, "z"))})
+	err := n.Push(context.Background(), "t", []wire.Stream{app("a", at(2, strings.Repeat("x", 50)), at(3, strings.Repeat("y", 100))), app("b", at(3, "z"))})
 	require.ErrorAs(t, err, &refused)
-	require.Equal(t, []wire.Refusal{{Stream: 0, Kind: wire.StreamRate, Labels: `{app="a"}`, Entries: 2, Bytes: 51, Total: 2, Limit: 100,
-		First: []wire.RefusedEntry{{Timestamp: 2, Bytes: 50}, {Timestamp: 3, Bytes: 1}}}}, refused.Refusals)
+	require.Equal(t, []wire.Refusal{{Stream: 0, Kind: wire.StreamRate, Labels: `{app="a"}`, Entries: 2, Bytes: 150, Total: 2, Limit: 1,
+		First: []wire.RefusedEntry{{Timestamp: 2, Bytes: 50}, {Timestamp: 3, Bytes: 100}}}}, refused.Refusals)
 	require.Len(t, inMemory(t, n.Ingester, "t"), 2)
 }
 
