@@ -3,8 +3,8 @@
 # Go toolchain are there, and no environment, no home, no network, and nothing that was built before. For Linux, as root; what is
 # committed counts. Modules come from the module cache of who runs it, as from a proxy.
 #
-# Left out are the commands that need containers (docs/fault-demo.md), run until they are interrupted (the tail in docs/command-line.md),
-# need a configuration of one's own or are `make test` itself; a package of unit tests is run in its stead.
+# Left out are the commands that need containers (docs/fault-demo.md), run until they are interrupted (the tail in docs/command-line.md)
+# or are `make test` itself; a package of unit tests is run in its stead. The README's configuration of one's own is a small one here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -28,6 +28,18 @@ done
 	echo 'go build -o /tmp/bin/logstore ./cmd/logstore; PATH=$PATH:/tmp/bin'
 	blocks "$work/checkout/docs/command-line.md" 1 | grep -v '^logstore tail'
 } >"$work/pages/README.sh"
+{
+	cat <<'END'
+ip link set lo up
+cat >loki.yaml <<'YAML'
+auth_enabled: false
+server: {http_listen_port: "${PORT:3200}"}
+common: {path_prefix: /tmp/own, replication_factor: 1, ring: {kvstore: {store: inmemory}}}
+YAML
+END
+	printf '%s &\n' "$(blocks "$work/checkout/README.md" 3)"
+	echo 'until curl -sf -m 5 http://localhost:3200/ready; do kill -0 $! || exit 1; sleep 0.2; done'
+} >"$work/pages/README-own-configuration.sh"
 cat >"$work/pages/all" <<'END'
 set -e
 cd /src
