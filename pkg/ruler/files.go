@@ -120,7 +120,7 @@ func (f *files) load(ctx context.Context, id string) ([]entry, []error) {
 		return ctx.Err()
 	})
 	if err != nil {
-		errs = append(errs, fmt.Errorf("cannot read the folder of rules: %w", err))
+		errs = append(errs, unreadError{fmt.Errorf("cannot read the folder of rules: %w", err)})
 	}
 	for rel := range f.cache {
 		if !there[rel] && err == nil {

@@ -89,7 +89,7 @@ func (o *objects) list(ctx context.Context, prefix string) ([]objstore.ObjectInf
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot list rule groups in %s: %w", o.bucket.Name(), err)
+		return nil, unreadError{fmt.Errorf("cannot list rule groups in %s: %w", o.bucket.Name(), err)}
 	}
 	return infos, nil
 }

@@ -275,11 +275,17 @@ func (r *Ruler) report(got *loaded) {
 		return
 	}
 	r.said = said
-	for _, err := range errs {
-		r.log.Error("bad rules; the others are evaluated", "err", err)
+	for i, err := range errs {
+		what := "bad rules; the others are evaluated"
+		if errors.As(got.errs[i], &unreadError{}) {
+			what = "cannot read rules; those that were read before are evaluated"
+		}
+		r.log.Error(what, "err", err)
+	}
+	if got.count == 0 && !got.unread() {
+		r.log.Warn("no rule groups found", "looked_in", strings.Join(r.deps.Store.where(), "; "))
 	}
 	if got.count == 0 {
-		r.log.Warn("no rule groups found", "looked_in", strings.Join(r.deps.Store.where(), "; "))
 		return
 	}
 	r.log.Info("rules loaded", "groups", got.count, "tenants", len(got.groups), "files", strings.Join(files, ","), "looked_in", strings.Join(r.deps.Store.where(), "; "))

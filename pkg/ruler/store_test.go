@@ -1,8 +1,11 @@
 package ruler
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -194,4 +197,30 @@ func TestNamesReadNoGroups(t *testing.T) {
 	got = s.load(t.Context(), "a")
 	require.Equal(t, 51, got.count)
 	require.Equal(t, int64(1+51), b.gets.Load())
+}
+
+// deadBucket answers no listing.
+type deadBucket struct{ objstore.Bucket }
+
+func (deadBucket) List(context.Context, string, func(objstore.ObjectInfo) error) error {
+	return errors.New("connection refused")
+}
+
+// TestReportOfAnUnreadStore wants that a store which does not answer is not taken for one without rules, or with bad ones.
+func TestReportOfAnUnreadStore(t *testing.T) {
+	var log bytes.Buffer
+	report := func(b objstore.Bucket) string {
+		log.Reset()
+		r := &Ruler{log: slog.New(slog.NewTextHandler(&log, nil)), deps: Deps{Store: NewBucket(b, false)}}
+		got := r.load(t.Context(), "")
+		r.report(&got)
+		return log.String()
+	}
+	empty := report(objstore.NewMemory())
+	require.Contains(t, empty, "no rule groups found")
+	require.NotContains(t, empty, "level=ERROR")
+	dead := report(deadBucket{objstore.NewMemory()})
+	require.Contains(t, dead, `msg="cannot read rules; those that were read before are evaluated" err="cannot list rule groups in`)
+	require.NotContains(t, dead, "no rule groups found")
+	require.NotContains(t, dead, "bad rules")
 }
