@@ -12,7 +12,7 @@ import (
 )
 
 // TestCompose checks that what docker-compose.yaml mounts is there and that its members accept their configuration. The long
-// form runs it all.
+// form runs it all, and the demo of docs/fault-demo.md in it.
 func TestCompose(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yaml"))
 	require.NoError(t, err)
@@ -36,4 +36,5 @@ func TestCompose(t *testing.T) {
 	run.Stdout, run.Stderr = &log, &log
 	require.NoError(t, run.Run(), log.String())
 	require.Contains(t, log.String(), "compose: three members are healthy")
+	require.Contains(t, log.String(), "none refused")
 }

@@ -95,3 +95,26 @@ docker kill "$(docker-compose -p "$project" ps -q logstore-2)" >/dev/null
 try push
 try found
 echo "compose: three members are healthy, and a line pushed through the gateway is found, also with one member killed"
+
+# The demo of docs/fault-demo.md: its commands one after the other, while its loop pushes.
+block() { awk -v want="$1" '/^```/{inside = /^```sh/ && ++n == want; next} inside' docs/fault-demo.md; }
+docker-compose -p "$project" start logstore-2
+try active
+block 1 | grep -v '^docker compose up' >"$work/loop.sh"
+bash "$work/loop.sh" >"$work/answers" 2>&1 &
+loop=$!
+demo() { eval "${1//docker compose/docker-compose -p $project}"; }
+while read -r command; do
+	echo "demo: $command"
+	demo "$command" </dev/null && echo
+	sleep 10
+done < <(block 2)
+kill "$loop"
+wait "$loop" 2>/dev/null || true
+stored=$(demo "$(block 2 | tail -1)" | grep -o '"[0-9]*"\]' | tr -dc 0-9)
+pushed=$(grep -c '^204$' "$work/answers")
+if ((pushed < 100)) || grep -v '^204$' "$work/answers" || ((stored < pushed)); then
+	echo "demo: $pushed pushes, $stored lines found" >&2
+	exit 1
+fi
+echo "demo: $pushed pushes while members and the bucket failed, none refused, $stored lines found"
