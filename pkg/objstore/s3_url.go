@@ -154,11 +154,14 @@ func RedactS3URL(raw string) string {
 		return redacted
 	}
 	text := "s3://"
-	if u.AccessKeyID != "" {
+	switch {
+	case u.AccessKeyID != "":
 		text += url.PathEscape(u.AccessKeyID) + ":" + redacted + "@"
-	}
-	if u.Scheme != "" {
-		text += u.Scheme + "://"
+		if u.Scheme != "" {
+			text += u.Scheme + "://"
+		}
+	case u.Scheme != "":
+		text = u.Scheme + "://"
 	}
 	return text + u.Host + u.Region + "/" + strings.Join(u.Buckets, ",")
 }

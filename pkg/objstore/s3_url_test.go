@@ -119,6 +119,7 @@ func TestRedactS3URL(t *testing.T) {
 	f("s3://key:secret@eu-west-1/bucket", "s3://key:********@eu-west-1/bucket")
 	f("s3://key:secret@http://minio/bucket", "s3://key:********@http://minio/bucket")
 	f("s3://eu-west-1/bucket", "s3://eu-west-1/bucket")
+	f("http://minio:9000/bucket", "http://minio:9000/bucket")
 	f("nonsense with a secret", "********")
 }
 
