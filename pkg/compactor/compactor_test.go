@@ -1,8 +1,13 @@
 package compactor
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +18,7 @@ import (
 	"logstore/pkg/deletes"
 	"logstore/pkg/limits"
 	"logstore/pkg/model"
+	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 )
 
@@ -69,6 +75,49 @@ func TestCompact(t *testing.T) {
 		w.settle()
 		require.Len(t, w.keys(table), 1)
 		require.Len(t, w.lines("acme"), 12)
+		w.check()
+	})
+}
+
+// unreadBucket answers the first reads with an error.
+type unreadBucket struct {
+	objstore.Bucket
+	left atomic.Int32
+	err  error
+}
+
+func (b *unreadBucket) GetReader(ctx context.Context, key string) (io.ReadCloser, error) {
+	if b.left.Add(-1) >= 0 {
+		return nil, b.err
+	}
+	return b.Bucket.GetReader(ctx, key)
+}
+
+// TestUnreadTable meets index files that cannot be fetched: another member has removed them, or the bucket or the disk fails. The pass
+// ends without harm, leaves nothing behind, and a later one does the work.
+func TestUnreadTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		at := time.Now().Add(-time.Hour)
+		w.fill("acme", "a", at, 10)
+		want := w.lines("acme")
+		b := &unreadBucket{Bucket: w.bucket}
+		w.deps.Bucket = func(int) objstore.Bucket { return b }
+		w.restart()
+		pass := func(err error) error {
+			b.left.Store(1)
+			b.err = err
+			failed := w.comp.RunOnce(t.Context())
+			left, err := filepath.Glob(filepath.Join(w.cfg.Directory, workPrefix+"*"))
+			require.NoError(t, err)
+			require.Empty(t, left)
+			return failed
+		}
+		require.NoError(t, pass(objstore.ErrNotFound))
+		require.ErrorIs(t, pass(syscall.ENOSPC), syscall.ENOSPC)
+		w.settle()
+		require.Len(t, w.keys("index/"+w.periods[0].Table(day(at))+"/"), 1)
+		require.Equal(t, want, w.lines("acme"))
 		w.check()
 	})
 }

@@ -179,8 +179,8 @@ const workPrefix = "work-"
 const downloads = 8
 
 // open fetches the table's files.
-func (c *Compactor) open(ctx context.Context, t *table) (o *openTable, err error) {
-	o = &openTable{table: t}
+func (c *Compactor) open(ctx context.Context, t *table) (_ *openTable, err error) {
+	o := &openTable{table: t}
 	if err := os.MkdirAll(c.cfg.Directory, 0o777); err != nil {
 		return nil, fmt.Errorf("cannot open table %s: %w", t.name, err)
 	}
@@ -208,7 +208,10 @@ func (c *Compactor) open(ctx context.Context, t *table) (o *openTable, err error
 			}
 		}
 	}
-	return o, o.findUnits()
+	if err := o.findUnits(); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // fetchAll fetches and opens files.
