@@ -150,11 +150,8 @@ func (q *Querier) Query(ctx context.Context, p engine.Params) (engine.Result, er
 	if q.cfg.AlignStep {
 		align(&p)
 	}
-	if lim.QueryTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
-		defer cancel()
-	}
+	ctx, cancel := timed(ctx, lim)
+	defer cancel()
 	start := q.now()
 	run, inner, done := q.registry.add(ctx, strings.Join(ids, "|"), &p, start)
 	defer done()
@@ -182,15 +179,20 @@ func (q *Querier) WithTimeout(ctx context.Context, fn func(context.Context) erro
 		return err
 	}
 	lim := q.strictest(ids)
-	if lim.QueryTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
-		defer cancel()
-	}
+	ctx, cancel := timed(ctx, lim)
+	defer cancel()
 	if err = fn(ctx); err == nil {
 		err = ctx.Err()
 	}
 	return explain(ctx, err, lim)
+}
+
+// timed bounds what is done for a request by query_timeout. Whatever it holds ends with the cancel that is returned.
+func timed(ctx context.Context, lim *limits.Limits) (context.Context, context.CancelFunc) {
+	if lim.QueryTimeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
 }
 
 // explain says why the context of a query ended.
@@ -278,10 +280,7 @@ func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Con
 	if err := checkRounded(&r.Interval, r.slack, lim, q.now()); err != nil {
 		return nil, nil, nil, err
 	}
-	cancel := func() {}
-	if lim.QueryTimeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
-	}
+	ctx, cancel := timed(ctx, lim)
 	if len(ids) == 1 {
 		ctx = tenant.Inject(ctx, ids[0])
 	}

@@ -78,12 +78,8 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 		return err
 	}
 	// Other members keep what may still be asked of them until the context ends.
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := timed(ctx, lim)
 	defer cancel()
-	if lim.QueryTimeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, lim.QueryTimeout, ErrTimeout)
-		defer cancel()
-	}
 	req := &request{q: q, ctx: ctx, ids: ids, lim: lim, engine: q.engineLimits(lim)}
 	req.engine.Budget = &engine.Budget{}
 	release, err := req.turn(ctx)
