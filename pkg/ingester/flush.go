@@ -189,7 +189,7 @@ var objects = sync.Pool{New: func() any { return new([]byte) }}
 func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s := p.stream
 	c, _, err := i.assemble(p)
-	if err != nil && isDamage(err) && p.attempts+1 >= damagedAttempts {
+	if isDamage(err) && p.attempts+1 >= damagedAttempts {
 		if err = i.dropDamaged(p); err == nil {
 			c, _, err = i.assemble(p)
 		}

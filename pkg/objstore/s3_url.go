@@ -153,15 +153,15 @@ func RedactS3URL(raw string) string {
 	if err != nil {
 		return redacted
 	}
-	text := "s3://"
+	text := ""
 	switch {
 	case u.AccessKeyID != "":
-		text += url.PathEscape(u.AccessKeyID) + ":" + redacted + "@"
-		if u.Scheme != "" {
-			text += u.Scheme + "://"
-		}
-	case u.Scheme != "":
-		text = u.Scheme + "://"
+		text = "s3://" + url.PathEscape(u.AccessKeyID) + ":" + redacted + "@"
+	case u.Scheme == "":
+		text = "s3://"
+	}
+	if u.Scheme != "" {
+		text += u.Scheme + "://"
 	}
 	return text + u.Host + u.Region + "/" + strings.Join(u.Buckets, ",")
 }

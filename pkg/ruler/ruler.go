@@ -275,18 +275,19 @@ func (r *Ruler) report(got *loaded) {
 		return
 	}
 	r.said = said
-	for i, err := range errs {
+	unread := false
+	for _, err := range got.errs {
 		what := "bad rules; the others are evaluated"
-		if errors.As(got.errs[i], &unreadError{}) {
-			what = "cannot read rules; those that were read before are evaluated"
+		if errors.As(err, &unreadError{}) {
+			what, unread = "cannot read rules; those that were read before are evaluated", true
 		}
 		r.log.Error(what, "err", err)
 	}
-	if got.count == 0 && !got.unread() {
-		r.log.Warn("no rule groups found", "looked_in", strings.Join(r.deps.Store.where(), "; "))
+	where := strings.Join(r.deps.Store.where(), "; ")
+	switch {
+	case got.count > 0:
+		r.log.Info("rules loaded", "groups", got.count, "tenants", len(got.groups), "files", strings.Join(files, ","), "looked_in", where)
+	case !unread:
+		r.log.Warn("no rule groups found", "looked_in", where)
 	}
-	if got.count == 0 {
-		return
-	}
-	r.log.Info("rules loaded", "groups", got.count, "tenants", len(got.groups), "files", strings.Join(files, ","), "looked_in", strings.Join(r.deps.Store.where(), "; "))
 }

@@ -101,11 +101,6 @@ type unreadError struct{ error }
 // Unwrap returns the reason.
 func (e unreadError) Unwrap() error { return e.error }
 
-// unread reports whether a place could not be read.
-func (l *loaded) unread() bool {
-	return slices.ContainsFunc(l.errs, func(err error) bool { return errors.As(err, &unreadError{}) })
-}
-
 // load reads everything, or what one tenant has. A group that two places hold counts once, the object before the file.
 func (s *Store) load(ctx context.Context, tenant string) loaded {
 	return s.collect(func(src source) ([]entry, []error) { return src.load(ctx, tenant) })
