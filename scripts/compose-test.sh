@@ -97,7 +97,7 @@ try found
 echo "compose: three members are healthy, and a line pushed through the gateway is found, also with one member killed"
 
 # The demo of docs/fault-demo.md: its commands one after the other, while its loop pushes.
-block() { awk -v want="$1" '/^```/{inside = /^```sh/ && ++n == want; next} inside' docs/fault-demo.md; }
+block() { scripts/page-commands.sh docs/fault-demo.md "$1"; }
 docker-compose -p "$project" start logstore-2
 try active
 block 1 | grep -v '^docker compose up' >"$work/loop.sh"

@@ -15,18 +15,16 @@ for dir in bin sbin lib lib64; do
 	if [[ -L /$dir ]]; then ln -s "usr/$dir" "$work/root/$dir"; elif [[ -d /$dir ]]; then mkdir "$work/root/$dir"; fi
 done
 
-# blocks FILE [N] prints the commands of a page, or those of its block N.
-blocks() { awk -v want="${2:-0}" '/^```sh$/ { n++; on = 1; next } /^```/ { on = 0 } on && (want == 0 || n == want)' "$1"; }
 for page in getting-started migration security; do
-	{ printf 'set -e\nip link set lo up\n'; blocks "$work/checkout/docs/$page.md"; } >"$work/pages/$page.sh"
+	{ printf 'set -e\nip link set lo up\n'; scripts/page-commands.sh "$work/checkout/docs/$page.md"; } >"$work/pages/$page.sh"
 done
 {
-	printf 'ip link set lo up\n%s &\n' "$(blocks "$work/checkout/README.md" 1)"
+	printf 'ip link set lo up\n%s &\n' "$(scripts/page-commands.sh "$work/checkout/README.md" 1)"
 	echo 'until curl -sf -m 5 http://localhost:3100/ready; do kill -0 $! || exit 1; sleep 0.2; done; set -e'
-	blocks "$work/checkout/README.md" 2
+	scripts/page-commands.sh "$work/checkout/README.md" 2
 	# The page of the command line goes on with this store.
 	echo 'go build -o /tmp/bin/logstore ./cmd/logstore; PATH=$PATH:/tmp/bin'
-	blocks "$work/checkout/docs/command-line.md" 1 | grep -v '^logstore tail'
+	scripts/page-commands.sh "$work/checkout/docs/command-line.md" 1 | grep -v '^logstore tail'
 } >"$work/pages/README.sh"
 {
 	cat <<'END'
@@ -37,7 +35,7 @@ server: {http_listen_port: "${PORT:3200}"}
 common: {path_prefix: /tmp/own, replication_factor: 1, ring: {kvstore: {store: inmemory}}}
 YAML
 END
-	printf '%s &\n' "$(blocks "$work/checkout/README.md" 3)"
+	printf '%s &\n' "$(scripts/page-commands.sh "$work/checkout/README.md" 3)"
 	echo 'until curl -sf -m 5 http://localhost:3200/ready; do kill -0 $! || exit 1; sleep 0.2; done'
 } >"$work/pages/README-own-configuration.sh"
 cat >"$work/pages/all" <<'END'
