@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"logstore/pkg/decbuf"
+
 	"github.com/cespare/xxhash/v2"
 )
 
@@ -95,49 +97,17 @@ func (s *State) Append(b []byte) []byte {
 
 // ParseState reads what Append wrote, all of b.
 func ParseState(b []byte) (State, error) {
-	if len(b) < 8 {
-		return State{}, errState
-	}
-	r := reader{b: b[8:]}
-	s := State{Epoch: binary.LittleEndian.Uint64(b), Floor: r.varint(), Before: r.uvarint()}
-	n := r.uvarint()
-	if n > uint64(len(r.b))/2 {
-		return State{}, errState
-	}
+	d := decbuf.Buf{B: b}
+	s := State{Epoch: d.Le64(), Floor: d.Varint(), Before: d.Uvarint()}
+	n := d.Count(2)
 	s.Counts = make([]Count, 0, n)
 	last := int64(0)
 	for range n {
-		last += r.varint()
-		s.Counts = append(s.Counts, Count{Minute: last, Pushes: r.uvarint()})
+		last += d.Varint()
+		s.Counts = append(s.Counts, Count{Minute: last, Pushes: d.Uvarint()})
 	}
-	if r.bad || len(r.b) > 0 {
-		return State{}, errState
+	if err := d.End(errState); err != nil {
+		return State{}, err
 	}
 	return s, nil
-}
-
-// reader takes numbers off the front of bytes.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) skip(n int) {
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return
-	}
-	r.b = r.b[n:]
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/model"
 	"logstore/pkg/wal"
 	"logstore/pkg/wire"
@@ -39,34 +40,30 @@ type definition struct {
 
 func (d *definition) appendTo(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, d.id)
-	dst = appendString(dst, d.tenant)
+	dst = decbuf.AppendString(dst, d.tenant)
 	dst = binary.AppendUvarint(dst, uint64(d.labels.Len()))
 	d.labels.Range(func(l labels.Label) {
-		dst = appendString(dst, l.Name)
-		dst = appendString(dst, l.Value)
+		dst = decbuf.AppendString(dst, l.Name)
+		dst = decbuf.AppendString(dst, l.Value)
 	})
 	return dst
 }
 
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-func readDefinition(d *decoder) definition {
-	def := definition{id: d.uvarint(), tenant: string(d.str())}
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.fail("too many labels")
+func readDefinition(d *decbuf.Buf) definition {
+	def := definition{id: d.Uvarint(), tenant: string(d.Section())}
+	n := d.Uvarint()
+	if n > uint64(len(d.B)) {
+		d.Fail("too many labels")
 		return def
 	}
 	b := labels.NewScratchBuilder(int(n))
 	last := ""
 	for i := range n {
-		name, value := string(d.str()), string(d.str())
+		name, value := string(d.Section()), string(d.Section())
 		if i > 0 && name <= last {
-			d.fail("labels do not ascend")
+			d.Fail("labels do not ascend")
 		}
-		if d.err != nil {
+		if d.Failed() {
 			return def
 		}
 		b.Add(name, value)
@@ -209,25 +206,25 @@ func readPush(b []byte, define func(definition), take func(id uint64, r run)) er
 		return fmt.Errorf("%w: definitions of %d bytes", errRecord, size)
 	}
 	at := len(b) - 4 - int(size)
-	for d := (decoder{b: b[at : len(b)-4]}); len(d.b) > 0; {
+	for d := (decbuf.Buf{B: b[at : len(b)-4]}); len(d.B) > 0; {
 		def := readDefinition(&d)
-		if d.err != nil {
-			return d.err
+		if d.Failed() {
+			return d.Err(errRecord)
 		}
 		define(def)
 	}
-	d := decoder{b: b[:at]}
-	for len(d.b) > 0 {
-		kind := d.byte()
-		id, seq := d.uvarint(), d.uvarint()
-		length := d.uint32()
-		lo := at - len(d.b)
-		d.take(uint64(length))
-		if d.err == nil && (kind > runRich || seq == 0) {
-			d.fail("unknown kind of run")
+	d := decbuf.Buf{B: b[:at]}
+	for len(d.B) > 0 {
+		kind := d.Byte()
+		id, seq := d.Uvarint(), d.Uvarint()
+		length := d.Le32()
+		lo := at - len(d.B)
+		d.Take(uint64(length))
+		if !d.Failed() && (kind > runRich || seq == 0) {
+			d.Fail("unknown kind of run")
 		}
-		if d.err != nil {
-			return d.err
+		if d.Failed() {
+			return d.Err(errRecord)
 		}
 		take(id, run{seq: seq, kind: kind, lo: lo, hi: lo + int(length)})
 	}
@@ -244,10 +241,10 @@ func appendPart(dst []byte, def definition, seqs *seqSet) []byte {
 
 // readPart is its inverse.
 func readPart(b []byte) (def definition, seqs seqSet, object []byte, err error) {
-	d := decoder{b: b}
+	d := decbuf.Buf{B: b}
 	def = readDefinition(&d)
 	seqs = readSeqSet(&d)
-	return def, seqs, d.b, d.err
+	return def, seqs, d.B, d.Err(errRecord)
 }
 
 // appendSmallRun adds a run as small pieces and pages have it.
@@ -259,13 +256,13 @@ func appendSmallRun(dst []byte, kind byte, data []byte) []byte {
 
 // readSmallRun is its inverse.
 func readSmallRun(b []byte) (kind byte, data, rest []byte, err error) {
-	d := decoder{b: b}
-	kind = d.byte()
-	data = d.str()
-	if d.err == nil && kind > runRich {
-		d.fail("unknown kind of run")
+	d := decbuf.Buf{B: b}
+	kind = d.Byte()
+	data = d.Section()
+	if !d.Failed() && kind > runRich {
+		d.Fail("unknown kind of run")
 	}
-	return kind, data, d.b, d.err
+	return kind, data, d.B, d.Err(errRecord)
 }
 
 // appendPage makes the beginning of a page record; the compressed page follows.
@@ -292,93 +289,39 @@ func appendPage(dst []byte, w *spill) []byte {
 // readPage calls fn for each fragment of a page record (without its type), and returns the page's size and what stands
 // before the compressed bytes.
 func readPage(b []byte, fn func(definition, seqSet, fragment)) (size, skip int, err error) {
-	d := decoder{b: b}
-	total, count := d.uvarint(), d.uvarint()
+	d := decbuf.Buf{B: b}
+	total, count := d.Uvarint(), d.Uvarint()
 	if total > 1<<30 {
-		d.fail("page is too large")
+		d.Fail("page is too large")
 	}
 	at := uint64(0)
-	for ; count > 0 && d.err == nil; count-- {
+	for ; count > 0 && !d.Failed(); count-- {
 		def := readDefinition(&d)
 		seqs := readSeqSet(&d)
-		length, entries := d.uvarint(), d.uvarint()
-		oldest := d.varint()
-		newest := oldest + int64(d.uvarint())
-		if d.err == nil && (length > total-at || newest < oldest || entries > length) {
-			d.fail("bad fragment")
+		length, entries := d.Uvarint(), d.Uvarint()
+		oldest := d.Varint()
+		newest := oldest + int64(d.Uvarint())
+		if !d.Failed() && (length > total-at || newest < oldest || entries > length) {
+			d.Fail("bad fragment")
 		}
-		if d.err != nil {
+		if d.Failed() {
 			break
 		}
 		fn(def, seqs, fragment{lo: uint32(at), hi: uint32(at + length), entries: uint32(entries), oldest: oldest, newest: newest})
 		at += length
 	}
-	return int(total), len(b) - len(d.b), d.err
+	return int(total), len(b) - len(d.B), d.Err(errRecord)
 }
 
 // readMarks calls fn for each mark of a record.
 func readMarks(b []byte, fn func(id uint64, seqs seqSet)) error {
-	for d := (decoder{b: b}); len(d.b) > 0; {
-		id := d.uvarint()
+	for d := (decbuf.Buf{B: b}); len(d.B) > 0; {
+		id := d.Uvarint()
 		seqs := readSeqSet(&d)
-		if d.err != nil {
-			return d.err
+		if d.Failed() {
+			return d.Err(errRecord)
 		}
 		fn(id, seqs)
 	}
 	return nil
 }
-
-// decoder reads the parts of a record; after a failure everything is zero.
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) fail(what string) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: %s", errRecord, what)
-	}
-	d.b = nil
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail("bad number")
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	u := d.uvarint()
-	return int64(u>>1) ^ -int64(u&1)
-}
-
-func (d *decoder) take(n uint64) []byte {
-	if n > uint64(len(d.b)) {
-		d.fail("it ends early")
-		return nil
-	}
-	v := d.b[:n:n]
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) byte() byte {
-	if v := d.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
-func (d *decoder) uint32() uint32 {
-	if v := d.take(4); v != nil {
-		return binary.LittleEndian.Uint32(v)
-	}
-	return 0
-}
-
-func (d *decoder) str() []byte { return d.take(d.uvarint()) }

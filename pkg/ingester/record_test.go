@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/model"
 	"logstore/pkg/wal"
 )
@@ -44,10 +45,10 @@ func TestSeqSet(t *testing.T) {
 		require.Equal(t, last, s.last())
 		require.Equal(t, len(model) == 0, s.empty())
 		require.True(t, s.containsAll(&other))
-		d := decoder{b: s.appendTo(nil)}
+		d := decbuf.Buf{B: s.appendTo(nil)}
 		require.Equal(t, s, readSeqSet(&d))
-		require.NoError(t, d.err)
-		require.Empty(t, d.b)
+		require.NoError(t, d.Err(errRecord))
+		require.Empty(t, d.B)
 		u := other
 		u.union(&s)
 		require.True(t, u.containsAll(&s) && s.containsAll(&u))

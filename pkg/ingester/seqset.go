@@ -3,6 +3,8 @@ package ingester
 import (
 	"encoding/binary"
 	"slices"
+
+	"logstore/pkg/decbuf"
 )
 
 // seqSet is a set of order numbers, which begin at 1. Nearly always it is a single stretch. The zero value is empty.
@@ -129,15 +131,15 @@ func (s *seqSet) appendTo(dst []byte) []byte {
 }
 
 // readSeqSet is the inverse of appendTo.
-func readSeqSet(d *decoder) seqSet {
+func readSeqSet(d *decbuf.Buf) seqSet {
 	var s seqSet
-	n := d.uvarint()
+	n := d.Uvarint()
 	at := uint64(0)
-	for ; n > 0 && d.err == nil; n-- {
-		lo := at + d.uvarint()
-		hi := lo + d.uvarint()
+	for ; n > 0 && !d.Failed(); n-- {
+		lo := at + d.Uvarint()
+		hi := lo + d.Uvarint()
 		if lo <= at || hi < lo {
-			d.fail("order numbers do not ascend")
+			d.Fail("order numbers do not ascend")
 			return s
 		}
 		s.addSpan(seqSpan{lo, hi})

@@ -10,6 +10,7 @@ import (
 
 	"logstore/pkg/cache"
 	"logstore/pkg/changes"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/model"
@@ -49,17 +50,17 @@ func decodeExtents(b []byte) []extent {
 	if len(b) == 0 || b[0] != extentsVersion {
 		return nil
 	}
-	d := decoder{b: b[1:]}
-	n := d.count(11)
+	d := decoderOf(b[1:])
+	n := d.Count(11)
 	list := make([]extent, 0, n)
 	for range n {
-		e := extent{first: d.varint()}
-		e.last = e.first + d.varint()
-		e.digest = d.fixed()
+		e := extent{first: d.Varint()}
+		e.last = e.first + d.Varint()
+		e.digest = d.Le64()
 		e.series = d.series()
 		list = append(list, e)
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Whole() {
 		return nil
 	}
 	return list
@@ -96,7 +97,7 @@ func (r *request) openKept(c cache.Cache, span model.Interval, freshness time.Du
 		states = append(states, of...)
 	}
 	h := sha256.New()
-	add := func(s string) { _, _ = h.Write(appendString(nil, s)) } // a hash takes everything
+	add := func(s string) { _, _ = h.Write(decbuf.AppendString(nil, s)) } // a hash takes everything
 	for _, id := range r.ids {
 		add(id)
 		if r.q.deps.Generation != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/cache"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
@@ -39,8 +40,8 @@ func recallOf[T any](ctx context.Context, r recall, span model.Interval, c codec
 	}
 	key, digest := k.keyOf(0), k.digest(first, last)
 	if v := r.from.Get(ctx, key)[0]; len(v) > 8 && binary.LittleEndian.Uint64(v) == digest {
-		d := decoder{b: v[8:]}
-		if answer := c.decode(&d); !d.bad && len(d.b) == 0 {
+		d := decoderOf(v[8:])
+		if answer := c.decode(d); d.Whole() {
 			return answer, nil
 		}
 	}
@@ -120,14 +121,14 @@ var stringsCodec = codec[[]string]{
 	append: func(b []byte, list []string) []byte {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, s := range list {
-			b = appendString(b, s)
+			b = decbuf.AppendString(b, s)
 		}
 		return b
 	},
 	decode: func(d *decoder) []string {
-		list := make([]string, 0, d.count(1))
+		list := make([]string, 0, d.Count(1))
 		for range cap(list) {
-			list = append(list, d.string())
+			list = append(list, d.Text())
 		}
 		return list
 	},
@@ -142,7 +143,7 @@ var seriesCodec = codec[[]labels.Labels]{
 		return b
 	},
 	decode: func(d *decoder) []labels.Labels {
-		list := make([]labels.Labels, 0, d.count(1))
+		list := make([]labels.Labels, 0, d.Count(1))
 		for range cap(list) {
 			list = append(list, d.labels())
 		}
@@ -158,7 +159,7 @@ var statsCodec = codec[IndexStats]{
 		return b
 	},
 	decode: func(d *decoder) IndexStats {
-		return IndexStats{Streams: d.varint(), Chunks: d.varint(), Bytes: d.varint(), Entries: d.varint()}
+		return IndexStats{Streams: d.Varint(), Chunks: d.Varint(), Bytes: d.Varint(), Entries: d.Varint()}
 	},
 }
 
@@ -175,12 +176,12 @@ var volumeCodec = codec[[]Volume]{
 		return b
 	},
 	decode: func(d *decoder) []Volume {
-		list := make([]Volume, 0, d.count(2))
+		list := make([]Volume, 0, d.Count(2))
 		for range cap(list) {
 			v := Volume{Labels: d.labels()}
-			v.Bytes = make([]int64, 0, d.count(1))
+			v.Bytes = make([]int64, 0, d.Count(1))
 			for range cap(v.Bytes) {
-				v.Bytes = append(v.Bytes, d.varint())
+				v.Bytes = append(v.Bytes, d.Varint())
 			}
 			list = append(list, v)
 		}

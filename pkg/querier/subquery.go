@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"logstore/pkg/decbuf"
 	"logstore/pkg/logql/engine"
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/model"
@@ -41,7 +42,7 @@ func appendSubquery(b []byte, p *engine.Params, lim engine.Limits) []byte {
 		}
 	}
 	b = append(b, subqueryVersion, flags)
-	b = appendString(b, p.Expr.String())
+	b = decbuf.AppendString(b, p.Expr.String())
 	for _, n := range []int64{
 		p.Start, p.End, int64(p.Step), int64(p.Interval), int64(p.Limit), int64(p.ShardIndex), int64(p.ShardCount), int64(lim.MaxSeries), lim.MaxBytesRead,
 	} {
@@ -56,16 +57,16 @@ func decodeSubquery(b []byte) (p engine.Params, lim engine.Limits, err error) {
 		return p, lim, fmt.Errorf("%w: unknown version", errSubquery)
 	}
 	flags := b[1]
-	d := decoder{b: b[2:]}
-	p.Text = d.string()
+	d := decoderOf(b[2:])
+	p.Text = d.Text()
 	p.Instant, p.Categorize, p.Origins = flags&flagInstant != 0, flags&flagCategorize != 0, flags&flagOrigins != 0
 	if p.Direction = model.Forward; flags&flagBackward != 0 {
 		p.Direction = model.Backward
 	}
-	p.Start, p.End, p.Step, p.Interval = d.varint(), d.varint(), time.Duration(d.varint()), time.Duration(d.varint())
-	p.Limit, p.ShardIndex, p.ShardCount = int(d.varint()), uint64(d.varint()), uint64(d.varint())
-	lim.MaxSeries, lim.MaxBytesRead = int(d.varint()), d.varint()
-	if d.bad || len(d.b) > 0 || p.Limit < 0 || p.Step < 0 || p.Interval < 0 || p.ShardCount > 0 && p.ShardIndex >= p.ShardCount {
+	p.Start, p.End, p.Step, p.Interval = d.Varint(), d.Varint(), time.Duration(d.Varint()), time.Duration(d.Varint())
+	p.Limit, p.ShardIndex, p.ShardCount = int(d.Varint()), uint64(d.Varint()), uint64(d.Varint())
+	lim.MaxSeries, lim.MaxBytesRead = int(d.Varint()), d.Varint()
+	if !d.Whole() || p.Limit < 0 || p.Step < 0 || p.Interval < 0 || p.ShardCount > 0 && p.ShardIndex >= p.ShardCount {
 		return p, lim, errSubquery
 	}
 	if p.Expr, err = syntax.Parse(p.Text); err != nil {
@@ -99,12 +100,12 @@ func appendAnswer(b []byte, a *answer) []byte {
 	b = appendStats(b, &a.result.Stats)
 	b = binary.AppendUvarint(b, uint64(len(a.result.Warnings)))
 	for _, w := range a.result.Warnings {
-		b = appendString(b, w)
+		b = decbuf.AppendString(b, w)
 	}
 	if a.failed != nil {
 		b = append(b, answerFailed)
-		b = appendString(b, engine.ErrorName(a.failed))
-		return appendString(b, a.failed.Error())
+		b = decbuf.AppendString(b, engine.ErrorName(a.failed))
+		return decbuf.AppendString(b, a.failed.Error())
 	}
 	switch v := a.result.Value.(type) {
 	case engine.Streams:
@@ -133,15 +134,15 @@ func decodeAnswer(b []byte) (*answer, error) {
 		return nil, fmt.Errorf("%w: unknown version", errAnswer)
 	}
 	a := &answer{incomplete: b[1] != 0}
-	d := decoder{b: b[2:]}
+	d := decoderOf(b[2:])
 	d.stats(&a.result.Stats)
-	for range d.count(1) {
-		a.result.Warnings = append(a.result.Warnings, d.string())
+	for range d.Count(1) {
+		a.result.Warnings = append(a.result.Warnings, d.Text())
 	}
-	switch d.byte() {
+	switch d.Byte() {
 	case answerFailed:
-		name := d.string()
-		a.failed = engine.NamedError(name, d.string())
+		name := d.Text()
+		a.failed = engine.NamedError(name, d.Text())
 	case answerStreams:
 		a.result.Value = d.streams()
 	case answerMatrix:
@@ -149,14 +150,14 @@ func decodeAnswer(b []byte) (*answer, error) {
 	case answerVector:
 		a.result.Value = engine.Vector(d.series())
 	case answerScalar:
-		v := engine.Scalar{T: d.varint()}
-		v.V = d.float()
+		v := engine.Scalar{T: d.Varint()}
+		v.V = d.Float()
 		a.result.Value = v
 	default:
-		d.fail()
+		d.Fail("unknown kind of answer")
 	}
-	if d.bad || len(d.b) > 0 {
-		return nil, errAnswer
+	if err := d.End(errAnswer); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -182,8 +183,8 @@ func appendStats(b []byte, s *engine.Stats) []byte {
 // stats reads statistics; a member of a later version may send more of them.
 func (d *decoder) stats(s *engine.Stats) {
 	fields := statsFields(s)
-	for i := range d.count(1) {
-		if n := d.varint(); i < len(fields) {
+	for i := range d.Count(1) {
+		if n := d.Varint(); i < len(fields) {
 			*fields[i] = n
 		}
 	}
@@ -219,11 +220,11 @@ func appendStreams(b []byte, streams engine.Streams) []byte {
 			e := &streams[i].Entries[j]
 			body = binary.AppendVarint(body, e.Timestamp-last)
 			last = e.Timestamp
-			body = appendString(body, e.Line)
+			body = decbuf.AppendString(body, e.Line)
 			for _, l := range []labels.Labels{e.Metadata, e.Parsed, e.Origin.Stream} {
 				body = binary.AppendUvarint(body, table.number(l))
 			}
-			body = appendString(body, e.Origin.Tenant)
+			body = decbuf.AppendString(body, e.Origin.Tenant)
 			body = binary.AppendUvarint(body, uint64(e.Origin.Rank))
 		}
 	}
@@ -234,30 +235,30 @@ func appendStreams(b []byte, streams engine.Streams) []byte {
 
 // streams is the inverse of appendStreams.
 func (d *decoder) streams() engine.Streams {
-	table := make([]labels.Labels, d.count(1))
+	table := make([]labels.Labels, d.Count(1))
 	for i := range table {
 		table[i] = d.labels()
 	}
 	of := func() labels.Labels {
-		n := d.uvarint()
+		n := d.Uvarint()
 		if n >= uint64(len(table)) {
-			d.fail()
+			d.Fail("labels that are not in the table")
 			return labels.EmptyLabels()
 		}
 		return table[n]
 	}
-	out := make(engine.Streams, d.count(2))
+	out := make(engine.Streams, d.Count(2))
 	for i := range out {
 		out[i].Labels = of()
-		out[i].Entries = make([]engine.LogEntry, d.count(7))
+		out[i].Entries = make([]engine.LogEntry, d.Count(7))
 		last := int64(0)
 		for j := range out[i].Entries {
 			e := &out[i].Entries[j]
-			last += d.varint()
-			e.Timestamp, e.Line = last, d.string()
+			last += d.Varint()
+			e.Timestamp, e.Line = last, d.Text()
 			e.Metadata, e.Parsed, e.Origin.Stream = of(), of(), of()
-			e.Origin.Tenant = d.string()
-			e.Origin.Rank = int(d.uvarint())
+			e.Origin.Tenant = d.Text()
+			e.Origin.Rank = int(d.Uvarint())
 		}
 	}
 	return out

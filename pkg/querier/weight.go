@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"logstore/pkg/cache"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/limits"
 	"logstore/pkg/logql"
 	"logstore/pkg/logql/syntax"
@@ -103,19 +104,19 @@ func (r *request) storedPieces(ctx context.Context, sel logql.Selection) (pieces
 	wide := sel
 	wide.Interval.Start, wide.Interval.End = floorDiv(sel.Interval.Start, hour)*hour, -floorDiv(-sel.Interval.End, hour)*hour
 	part := float64(sel.Interval.End-sel.Interval.Start) / float64(max(1, wide.Interval.End-wide.Interval.Start))
-	key := appendString(nil, strings.Join(r.ids, "|"))
-	key = appendString(key, matchersText(sel.Matchers))
+	key := decbuf.AppendString(nil, strings.Join(r.ids, "|"))
+	key = decbuf.AppendString(key, matchersText(sel.Matchers))
 	key = binary.BigEndian.AppendUint64(key, uint64(wide.Interval.Start))
 	key = binary.BigEndian.AppendUint64(key, uint64(wide.Interval.End))
 	now := r.q.now()
 	if older := r.q.cfg.KeepLookupsAfter; older > 0 && wide.Interval.End > now.Add(-older).UnixNano() {
 		return r.countPieces(ctx, stored, sel)
 	}
-	d := decoder{b: c.Get(ctx, string(key))[0]}
-	at := time.Unix(d.varint(), 0)
-	pieces, streams = d.float(), int(d.uvarint())
+	d := decoderOf(c.Get(ctx, string(key))[0])
+	at := time.Unix(d.Varint(), 0)
+	pieces, streams = d.Float(), int(d.Uvarint())
 	settled := at.Add(-settledAfter).UnixNano() > wide.Interval.End
-	if !d.bad && len(d.b) == 0 && (settled || now.Sub(at) < youngEstimate) {
+	if d.Whole() && (settled || now.Sub(at) < youngEstimate) {
 		return pieces * part, streams
 	}
 	pieces, streams = r.countPieces(ctx, stored, wide)

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 
 	"logstore/pkg/compress"
+	"logstore/pkg/decbuf"
 )
 
 // The bytes are described in FORMAT.md.
@@ -98,78 +99,52 @@ func decodeState(b []byte) ([]entry, error) {
 }
 
 func decodeEntries(raw []byte) ([]entry, error) {
-	r := reader{b: raw}
+	r := reader{decbuf.Buf{B: raw}}
 	n := r.count(maxEntries, minEntrySize)
 	out := make([]entry, 0, min(n, 4096))
 	for range n {
 		e := entry{ID: r.text(), Body: r.body()}
-		e.Beat = r.uvarint()
-		if r.err != nil {
-			return nil, r.err
+		e.Beat = r.Uvarint()
+		if err := r.Err(errBadState); err != nil {
+			return nil, err
 		}
 		if e.ID == "" {
 			return nil, fmt.Errorf("%w: a member has no ID", errBadState)
 		}
 		out = append(out, e)
 	}
-	if r.err == nil && len(r.b) > 0 {
-		r.fail("%d bytes follow the last member", len(r.b))
-	}
-	return out, r.err
+	return out, r.End(errBadState)
 }
 
-// reader reads from b until the first error.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%w: %s", errBadState, fmt.Sprintf(format, args...))
-		r.b = nil
-	}
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail("it ends within a number")
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
+// reader reads members.
+type reader struct{ decbuf.Buf }
 
 // count reads a number of items that take size bytes or more each.
 func (r *reader) count(limit, size int) int {
-	n := r.uvarint()
-	if n > uint64(limit) || n > uint64(len(r.b)/size) {
-		r.fail("%d items cannot be in it", n)
+	n := r.Count(size)
+	if n > limit {
+		r.Fail("it has too many items")
 		return 0
 	}
-	return int(n)
+	return n
 }
 
 func (r *reader) text() string {
 	n := r.count(maxText, 1)
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
+	return string(r.Take(uint64(n)))
 }
 
 func (r *reader) body() body {
-	b := body{Version: r.uvarint()}
+	b := body{Version: r.Uvarint()}
 	if b.Version == 0 {
 		return b
 	}
-	b.Incarnation = r.uvarint()
-	if len(r.b) == 0 || r.b[0] > byte(Left) {
-		r.fail("a state is missing or unknown")
+	b.Incarnation = r.Uvarint()
+	if b.State = State(r.Byte()); b.State > Left {
+		r.Fail("a state is unknown")
 		return b
 	}
-	b.State, r.b = State(r.b[0]), r.b[1:]
-	b.Registered = r.uvarint()
+	b.Registered = r.Uvarint()
 	for _, s := range [...]*string{&b.Addr, &b.HTTPAddr, &b.Zone, &b.Build} {
 		*s = r.text()
 	}
@@ -180,9 +155,9 @@ func (r *reader) body() body {
 	b.Tokens = make([]uint32, n)
 	last := uint64(0)
 	for i := range b.Tokens {
-		d := r.uvarint()
+		d := r.Uvarint()
 		if last += d; d > 1<<32-1 || last > 1<<32-1 || d == 0 && i > 0 {
-			r.fail("tokens do not ascend")
+			r.Fail("tokens do not ascend")
 			return b
 		}
 		b.Tokens[i] = uint32(last)

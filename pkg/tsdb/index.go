@@ -9,6 +9,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"logstore/pkg/decbuf"
 )
 
 // TenantLabel is the label of the tenant in a file of all tenants.
@@ -79,22 +81,22 @@ func Open(b []byte) (*Index, error) {
 
 func (x *Index) readTOC() error {
 	at := len(x.b) - tocSize
-	d := decoder{b: x.b[at:]}
+	d := decbuf.Buf{B: x.b[at:]}
 	content, err := checked(&d, tocSize-checksumSize, "table of contents", uint64(at))
 	if err != nil {
 		return err
 	}
 	t := &x.toc
-	d = decoder{b: content}
+	d = decbuf.Buf{B: content}
 	for _, offset := range []*uint64{
 		&t.symbols, &t.series, &t.labelIndices, &t.labelIndexTable, &t.postings, &t.postingsTable, &t.fingerprints,
 	} {
-		*offset = d.u64()
+		*offset = d.Be64()
 		if *offset < headerSize || *offset > uint64(at) {
 			return fmt.Errorf("%w: the table of contents names offset %d of %d", ErrCorrupt, *offset, at)
 		}
 	}
-	t.from, t.through = int64(d.u64()), int64(d.u64())
+	t.from, t.through = int64(d.Be64()), int64(d.Be64())
 	t.checksum = crc32.Checksum(content, castagnoli)
 	if t.series > t.labelIndices {
 		return fmt.Errorf("%w: series begin at %d and end at %d", ErrCorrupt, t.series, t.labelIndices)
@@ -107,8 +109,8 @@ func (x *Index) readSymbols() error {
 	if err != nil {
 		return err
 	}
-	d := decoder{b: content}
-	n := d.u32()
+	d := decbuf.Buf{B: content}
+	n := d.Be32()
 	if uint64(n) > uint64(len(content)) {
 		return fmt.Errorf("%w: %d symbols in %d bytes", ErrCorrupt, n, len(content))
 	}
@@ -116,9 +118,9 @@ func (x *Index) readSymbols() error {
 	end := x.toc.symbols + 4 + uint64(len(content))
 	var last []byte
 	for i := range x.symbols {
-		x.symbols[i] = uint32(end - uint64(len(d.b)))
-		s := d.str()
-		if d.short || (i > 0 && bytes.Compare(last, s) >= 0) {
+		x.symbols[i] = uint32(end - uint64(len(d.B)))
+		s := d.Section()
+		if d.Failed() || (i > 0 && bytes.Compare(last, s) >= 0) {
 			return fmt.Errorf("%w: symbol %d is cut or out of order", ErrCorrupt, i)
 		}
 		last = s
@@ -131,13 +133,13 @@ func (x *Index) readPostingsTable() error {
 	if err != nil {
 		return err
 	}
-	d := decoder{b: content}
+	d := decbuf.Buf{B: content}
 	end := x.toc.postingsTable + 4 + uint64(len(content))
 	var lastValue []byte
-	for i := range d.u32() {
-		at := uint32(end - uint64(len(d.b)))
-		two, name, value, offset := d.uvarint(), d.str(), d.str(), d.uvarint()
-		if d.short || two != 2 {
+	for i := range d.Be32() {
+		at := uint32(end - uint64(len(d.B)))
+		two, name, value, offset := d.Uvarint(), d.Section(), d.Section(), d.Uvarint()
+		if d.Failed() || two != 2 {
 			return fmt.Errorf("%w: entry %d of the postings table is cut", ErrCorrupt, i)
 		}
 		if i == 0 {
@@ -174,8 +176,8 @@ func (x *Index) symbol(n uint64) ([]byte, error) {
 	if n >= uint64(len(x.symbols)) {
 		return nil, fmt.Errorf("%w: symbol %d of %d", ErrCorrupt, n, len(x.symbols))
 	}
-	d := decoder{b: x.b[x.symbols[n]:]}
-	return d.str(), nil
+	d := decbuf.Buf{B: x.b[x.symbols[n]:]}
+	return d.Section(), nil
 }
 
 // label returns the entries of a label name, nil if no series has it.
@@ -189,10 +191,10 @@ func (x *Index) label(name string) []uint32 {
 
 // entry returns value and offset of an entry of the postings table. It was read before, so that it cannot be cut.
 func (x *Index) entry(at uint32) (value []byte, offset uint64) {
-	d := decoder{b: x.b[at:]}
-	d.uvarint()
-	d.str()
-	return d.str(), d.uvarint()
+	d := decbuf.Buf{B: x.b[at:]}
+	d.Uvarint()
+	d.Section()
+	return d.Section(), d.Uvarint()
 }
 
 // postingsAt returns the references of a postings list.
@@ -201,14 +203,14 @@ func (x *Index) postingsAt(offset uint64) ([]uint32, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := decoder{b: content}
-	n := uint64(d.u32())
-	if n*4 != uint64(len(d.b)) {
-		return nil, fmt.Errorf("%w: postings list at %d has %d references in %d bytes", ErrCorrupt, offset, n, len(d.b))
+	d := decbuf.Buf{B: content}
+	n := uint64(d.Be32())
+	if n*4 != uint64(len(d.B)) {
+		return nil, fmt.Errorf("%w: postings list at %d has %d references in %d bytes", ErrCorrupt, offset, n, len(d.B))
 	}
 	refs := make([]uint32, n)
 	for i := range refs {
-		refs[i] = d.u32()
+		refs[i] = d.Be32()
 		if i > 0 && refs[i-1] >= refs[i] {
 			return nil, fmt.Errorf("%w: postings list at %d is out of order", ErrCorrupt, offset)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"logstore/pkg/decbuf"
+
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -45,28 +47,28 @@ func (r *Reader) Series(ref uint32, s *Series) error {
 	if at < r.x.toc.series || at >= r.x.toc.labelIndices {
 		return fmt.Errorf("%w: reference %d is outside of the series", ErrCorrupt, ref)
 	}
-	d := decoder{b: r.x.b[at:r.x.toc.labelIndices]}
-	body, err := checked(&d, d.uvarint(), "series", at)
+	d := decbuf.Buf{B: r.x.b[at:r.x.toc.labelIndices]}
+	body, err := checked(&d, d.Uvarint(), "series", at)
 	if err != nil {
 		return err
 	}
-	d = decoder{b: body}
-	*s = Series{Fingerprint: d.u64(), pairs: d.uvarint(), r: r, ref: ref}
-	s.labels = d.b
-	if s.pairs > uint64(len(d.b)) {
-		d.fail()
+	d = decbuf.Buf{B: body}
+	*s = Series{Fingerprint: d.Be64(), pairs: d.Uvarint(), r: r, ref: ref}
+	s.labels = d.B
+	if s.pairs > uint64(len(d.B)) {
+		d.Fail("too many labels")
 	}
 	for range s.pairs {
-		if d.short {
+		if d.Failed() {
 			break
 		}
-		d.uvarint()
-		d.uvarint()
+		d.Uvarint()
+		d.Uvarint()
 	}
-	if d.short {
+	if d.Failed() {
 		return s.corrupt()
 	}
-	s.chunks = d.b
+	s.chunks = d.B
 	return nil
 }
 
@@ -92,13 +94,13 @@ func (r *Reader) text(n uint64) (string, error) {
 func (s *Series) Labels() (lbls labels.Labels, tenant string, err error) {
 	b := &s.r.build
 	b.Reset()
-	d := decoder{b: s.labels}
+	d := decbuf.Buf{B: s.labels}
 	for range s.pairs {
-		name, err := s.r.text(d.uvarint())
+		name, err := s.r.text(d.Uvarint())
 		if err != nil {
 			return labels.EmptyLabels(), "", err
 		}
-		value, err := s.r.text(d.uvarint())
+		value, err := s.r.text(d.Uvarint())
 		if err != nil {
 			return labels.EmptyLabels(), "", err
 		}
@@ -116,17 +118,17 @@ func (s *Series) Labels() (lbls labels.Labels, tenant string, err error) {
 // Chunks calls fn for the chunks of the series that touch the milliseconds [from, through], ascending by start. It ends at
 // the first error.
 func (s *Series) Chunks(from, through int64, fn func(Chunk) error) error {
-	d := decoder{b: s.chunks}
-	n := d.uvarint()
+	d := decbuf.Buf{B: s.chunks}
+	n := d.Uvarint()
 	if s.r.x.version >= markedVersion && n > 0 {
-		d.bytes(uint64(d.u32())) // the markers
+		d.Take(uint64(d.Be32())) // the markers
 	}
 	end := int64(0)
 	for range n {
-		c := Chunk{From: end + d.varint()}
-		length := d.uvarint()
-		c.KB, c.Entries, c.Checksum = d.uvarint(), d.uvarint(), d.u32()
-		if d.short || length > math.MaxInt64 || c.From > math.MaxInt64-int64(length) {
+		c := Chunk{From: end + d.Varint()}
+		length := d.Uvarint()
+		c.KB, c.Entries, c.Checksum = d.Uvarint(), d.Uvarint(), d.Be32()
+		if d.Failed() || length > math.MaxInt64 || c.From > math.MaxInt64-int64(length) {
 			return s.corrupt()
 		}
 		c.Through = c.From + int64(length)
