@@ -22,6 +22,7 @@ const tenantsOfLimits = `
 overrides:
   timeout: {query_timeout: 1s}
   hanging: {query_timeout: 1s}
+  hurried: {query_timeout: 1ns}
   entries: {max_entries_limit_per_query: 10}
   series: {max_query_series: 3}
   bytes: {max_query_bytes_read: 1KB}
@@ -36,7 +37,7 @@ func hangingStore(t *testing.T) (*Process, *faultproxy.Proxy) {
 	dir := t.TempDir()
 	overrides := writeFile(t, dir, "overrides.yaml", tenantsOfLimits)
 	config := strings.NewReplacer("auth_enabled: false", "auth_enabled: true", "response_header_timeout: 1s", "response_header_timeout: 1m",
-		"limits_config:", "runtime_config: {file: "+overrides+"}\nlimits_config:").Replace(onS3)
+		"limits_config:", "pattern_ingester: {enabled: true}\nruntime_config: {file: "+overrides+"}\nlimits_config:").Replace(onS3)
 	p := NewProcess(t, dir, "-config.file="+writeConfig(t, dir, config, "{{S3}}", s3))
 	p.Start()
 	for _, tenant := range []string{"timeout", "hanging", "entries", "series", "bytes", "none"} {
@@ -89,14 +90,17 @@ func TestQueryLimits(t *testing.T) {
 		t.Helper()
 		got, body, err := queryAs(t.Context(), p, tenant, path, url.Values{"query": {query}, "limit": {"100"}})
 		require.NoError(t, err)
-		require.Equal(t, status, got, body)
-		require.Contains(t, body, text)
+		require.Equal(t, status, got, "%s of %s: %s", path, tenant, body)
+		require.Contains(t, body, text, "%s of %s", path, tenant)
 	}
 	f("none", "query_range", `{app="x"}`, 200, "line 99")
 	f("entries", "query_range", `{app="x"}`, 400, "max_entries_limit_per_query (100 > 10)")
 	f("series", "query", `sum by (s) (count_over_time({app="x"}[1h]))`, 400, "maximum number of series (3) reached for a single query")
 	f("bytes", "query_range", `{app="x"}`, 400, "read too many bytes (limit: 1024 bytes)")
 	f("timeout", "query_range", `{app="x"}`, 200, "line 99")
+	for _, path := range []string{"query_range", "labels", "label/app/values", "series", "index/stats", "index/volume", "patterns", "detected_labels", "detected_fields"} {
+		f("hurried", path, `{app="x"}`, 504, "query_timeout")
+	}
 
 	proxy.Break(faultproxy.Rule{Fault: faultproxy.Hang()})
 	begin := time.Now()

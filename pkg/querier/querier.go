@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/cache"
 	"logstore/pkg/changes"
@@ -178,13 +177,19 @@ func (q *Querier) WithTimeout(ctx context.Context, fn func(context.Context) erro
 	if err != nil {
 		return err
 	}
-	lim := q.strictest(ids)
+	return within(ctx, q.strictest(ids), func(ctx context.Context) error {
+		if err := fn(ctx); err != nil {
+			return err
+		}
+		return ctx.Err()
+	})
+}
+
+// within runs fn under query_timeout and says so where that is why it failed.
+func within(ctx context.Context, lim *limits.Limits, fn func(context.Context) error) error {
 	ctx, cancel := timed(ctx, lim)
 	defer cancel()
-	if err = fn(ctx); err == nil {
-		err = ctx.Err()
-	}
-	return explain(ctx, err, lim)
+	return explain(ctx, fn(ctx), lim)
 }
 
 // timed bounds what is done for a request by query_timeout. Whatever it holds ends with the cancel that is returned.
@@ -260,109 +265,6 @@ func (q *Querier) sourceOf(ids []string) logql.Source {
 		return q.source
 	}
 	return tenants{source: q.source, ids: ids}
-}
-
-// LabelRequest asks for names, values or series. Matchers may be empty.
-type LabelRequest struct {
-	Matchers []*labels.Matcher
-	Interval model.Interval
-
-	// slack is by how much the end may have been rounded up.
-	slack time.Duration
-}
-
-func (q *Querier) labelSource(ctx context.Context, r *LabelRequest) (context.Context, logql.Source, func(), error) {
-	ids, err := q.tenantIDs(ctx)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	lim := q.strictest(ids)
-	if err := checkRounded(&r.Interval, r.slack, lim, q.now()); err != nil {
-		return nil, nil, nil, err
-	}
-	ctx, cancel := timed(ctx, lim)
-	if len(ids) == 1 {
-		ctx = tenant.Inject(ctx, ids[0])
-	}
-	return ctx, q.sourceOf(ids), cancel, nil
-}
-
-// LabelNames returns the label names within the interval, sorted.
-func (q *Querier) LabelNames(ctx context.Context, r LabelRequest) ([]string, error) {
-	return q.labelList(ctx, r, "names", func(ctx context.Context, src logql.Source, sel logql.Selection) ([]string, error) {
-		return src.LabelNames(ctx, sel)
-	})
-}
-
-// LabelValues returns the values of one label within the interval, sorted.
-func (q *Querier) LabelValues(ctx context.Context, name string, r LabelRequest) ([]string, error) {
-	return q.labelList(ctx, r, "values "+name, func(ctx context.Context, src logql.Source, sel logql.Selection) ([]string, error) {
-		return src.LabelValues(ctx, name, sel)
-	})
-}
-
-func (q *Querier) labelList(ctx context.Context, r LabelRequest, what string, ask func(context.Context, logql.Source, logql.Selection) ([]string, error)) ([]string, error) {
-	ctx, src, cancel, err := q.labelSource(ctx, &r)
-	if err != nil || r.Interval.Empty() {
-		return nil, err
-	}
-	defer cancel()
-	from, err := q.recall(ctx, q.deps.Caches.Labels, what, matchersText(r.Matchers))
-	if err != nil {
-		return nil, err
-	}
-	return recallParts(ctx, from, r.Interval, stringsCodec, func(ctx context.Context, span model.Interval) ([]string, error) {
-		return ask(ctx, src, logql.Selection{Matchers: r.Matchers, Interval: span})
-	}, func(lists [][]string) []string {
-		if len(lists) == 1 {
-			return lists[0]
-		}
-		all := slices.Concat(lists...)
-		slices.Sort(all)
-		return slices.Compact(all)
-	})
-}
-
-// recall prepares the use of a cache of labels or series.
-func (q *Querier) recall(ctx context.Context, c cache.Cache, what ...string) (recall, error) {
-	ids, err := q.tenantIDs(ctx)
-	if err != nil {
-		return recall{}, err
-	}
-	lim := q.strictest(ids)
-	return recall{q: q, ids: ids, lim: lim, from: c, freshness: lim.MaxMetadataCacheFreshness, what: what}, nil
-}
-
-// Series returns the label sets that match any of the selectors, sorted, each once. No selector means all.
-func (q *Querier) Series(ctx context.Context, selectors [][]*labels.Matcher, interval model.Interval) ([]labels.Labels, error) {
-	r := LabelRequest{Interval: interval, slack: time.Millisecond}
-	ctx, src, cancel, err := q.labelSource(ctx, &r)
-	if err != nil || r.Interval.Empty() {
-		return nil, err
-	}
-	defer cancel()
-	if len(selectors) == 0 {
-		selectors = [][]*labels.Matcher{nil}
-	}
-	what := []string{"series"}
-	for _, matchers := range selectors {
-		what = append(what, matchersText(matchers))
-	}
-	from, err := q.recall(ctx, q.deps.Caches.Series, what...)
-	if err != nil {
-		return nil, err
-	}
-	return recallParts(ctx, from, r.Interval, seriesCodec, func(ctx context.Context, span model.Interval) ([]labels.Labels, error) {
-		var all []labels.Labels
-		for _, matchers := range selectors {
-			series, err := src.Series(ctx, logql.Selection{Matchers: matchers, Interval: span})
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, series...)
-		}
-		return distinct(all), nil
-	}, func(lists [][]labels.Labels) []labels.Labels { return distinct(slices.Concat(lists...)) })
 }
 
 // Config returns the settings.

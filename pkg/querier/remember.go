@@ -29,6 +29,16 @@ type recall struct {
 	what []string
 }
 
+// recall prepares the use of a cache of labels, series, statistics or volumes.
+func (q *Querier) recall(ctx context.Context, c cache.Cache, what ...string) (recall, error) {
+	ids, err := q.tenantIDs(ctx)
+	if err != nil {
+		return recall{}, err
+	}
+	lim := q.strictest(ids)
+	return recall{q: q, ids: ids, lim: lim, from: c, freshness: lim.MaxMetadataCacheFreshness, what: what}, nil
+}
+
 // recallOf answers from the cache if the answer holds, and by ask if not. Indexes know streams by the day, so an answer holds as long
 // as nothing is written on its days.
 func recallOf[T any](ctx context.Context, r recall, span model.Interval, c codec[T], ask func(context.Context, model.Interval) (T, error)) (T, error) {

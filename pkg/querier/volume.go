@@ -78,26 +78,30 @@ func (q *Querier) count(ctx context.Context, r VolumeRequest, fn func(s *logql.S
 		return err
 	}
 	// Other members keep what may still be asked of them until the context ends.
-	ctx, cancel := timed(ctx, lim)
-	defer cancel()
-	req := &request{q: q, ctx: ctx, ids: ids, lim: lim, engine: q.engineLimits(lim)}
-	req.engine.Budget = &engine.Budget{}
-	release, err := req.turn(ctx)
-	if err != nil {
-		return explain(ctx, err, lim)
-	}
-	defer release()
-	streams, err := q.sourceOf(ids).Select(ctx, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
-	if err != nil {
-		return err
-	}
+	return within(ctx, lim, func(ctx context.Context) error {
+		req := &request{q: q, ctx: ctx, ids: ids, lim: lim, engine: q.engineLimits(lim)}
+		req.engine.Budget = &engine.Budget{}
+		release, err := req.turn(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		streams, err := q.sourceOf(ids).Select(ctx, logql.Selection{Matchers: r.Matchers, Interval: r.Interval})
+		if err != nil {
+			return err
+		}
+		return req.tally(ctx, r, streams, fn)
+	})
+}
+
+func (r *request) tally(ctx context.Context, v VolumeRequest, streams []logql.Stream, fn func(s *logql.Stream, t *tally)) error {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(q.cfg.MaxConcurrent)
+	g.SetLimit(r.q.cfg.MaxConcurrent)
 	for i := range streams {
 		g.Go(func() error {
-			t := newTally(r.Interval, r.Step)
-			t.limits = req.engine
+			t := newTally(v.Interval, v.Step)
+			t.limits = r.engine
 			if err := t.stream(ctx, &streams[i]); err != nil {
 				return err
 			}
