@@ -18,6 +18,9 @@ type metrics struct {
 	sidecarBytes   prometheus.Counter
 	sidecarsRead   *prometheus.CounterVec
 	sidecarLists   prometheus.Counter
+	packRequests   *prometheus.CounterVec
+	packBytes      prometheus.Counter
+	packsFailed    prometheus.Counter
 	blocksFetched  prometheus.Counter
 	rangesFailed   prometheus.Counter
 }
@@ -42,8 +45,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		corrupt:        counter("logstore_store_corrupt_chunks_total", "Chunks in the bucket that could not be read."),
 		sidecarsStored: counter("logstore_store_sidecars_stored_total", "Sidecars of chunks written to the bucket."),
 		sidecarBytes:   counter("logstore_store_sidecar_stored_bytes_total", "Bytes of sidecars written to the bucket."),
-		sidecarsRead:   vec("logstore_store_sidecars_read_total", "Sidecars that queries wanted and that were not in memory, by what came of it: cached ones were in the cache of chunks, described ones were made of small chunks that have none, failed ones were corrupt, foreign or could not be read.", "result"),
+		sidecarsRead:   vec("logstore_store_sidecars_read_total", "Sidecars that queries wanted and that were not in memory, by what came of it: cached ones were in the cache of chunks, packed ones in packs, described ones were made of small chunks that have none, failed ones were corrupt, foreign or could not be read.", "result"),
 		sidecarLists:   counter("logstore_store_sidecar_lists_total", "Streams whose sidecars were listed because some were missing."),
+		packRequests:   vec("logstore_store_sidecar_pack_requests_total", "Requests for packs of sidecars, by what they asked for: list, directory, sidecars.", "part"),
+		packBytes:      counter("logstore_store_sidecar_pack_bytes_total", "Bytes of packs of sidecars that were read."),
+		packsFailed:    counter("logstore_store_sidecar_packs_failed_total", "Packs of sidecars that were damaged or could not be read, so that their sidecars were read one by one."),
 		blocksFetched:  counter("logstore_store_fetched_blocks_total", "Blocks read from the bucket without the rest of their chunk."),
 		rangesFailed:   counter("logstore_store_failed_ranges_total", "Reads of single blocks that failed, so that the whole chunk was read."),
 		duplicates:     counter("logstore_store_duplicate_chunks_total", "Chunks that were not written because a replica had written the same."),

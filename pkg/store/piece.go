@@ -17,6 +17,8 @@ import (
 type piece struct {
 	store *Store
 	name  schema.ChunkName
+	// siblings are the pieces of the same Select; nil for one that was made alone.
+	siblings *siblings
 	// bare is set when a query wanted the chunk's sidecar and there was none.
 	bare atomic.Bool
 }

@@ -208,8 +208,8 @@ func (s *Store) CurrentSidecar(ctx context.Context, name schema.ChunkName) (bool
 // firstRead is how much of a sidecar is asked for where only its columns are wanted: more than most have.
 const firstRead = 32 << 10
 
-// sidecarOf returns the sidecar of a chunk, nil if there is none that can be used.
-func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bool) (*sidecar.Object, error) {
+// sidecarOf returns the sidecar of a chunk, nil if there is none that can be used. family are the pieces that are asked for with it.
+func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bool, family *siblings) (*sidecar.Object, error) {
 	if !s.sidecars.cfg.Enabled {
 		return nil, nil
 	}
@@ -219,6 +219,9 @@ func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bo
 	if o := s.cachedSidecar(ctx, name); o != nil {
 		s.sidecars.put(name.ChunkRef, o, math.MaxInt)
 		return o, nil
+	}
+	if o, err := s.packedSidecar(ctx, name, filters, family); o != nil || err != nil {
+		return o, err
 	}
 	if s.sidecars.listings.lacks(name.ChunkRef) || !s.sidecars.worthTrying(name.Tenant) {
 		return nil, nil
@@ -318,7 +321,7 @@ var _ logql.Rememberer = (*piece)(nil)
 
 // Outline implements logql.Outliner by the chunk's sidecar.
 func (p *piece) Outline(ctx context.Context, filters bool) (logql.Outline, error) {
-	o, err := p.store.sidecarOf(ctx, p.name, filters)
+	o, err := p.store.sidecarOf(ctx, p.name, filters, p.siblings)
 	if err == nil && o == nil {
 		p.bare.Store(true)
 	}

@@ -334,7 +334,7 @@ func TestMissingSidecarsAreListed(t *testing.T) {
 	ask := func(i int) bool {
 		n := name
 		n.Checksum += uint32(i)
-		o, err := d.store.sidecarOf(d.ctx, n, true)
+		o, err := d.store.sidecarOf(d.ctx, n, true, nil)
 		require.NoError(t, err)
 		return o != nil
 	}

@@ -14,8 +14,9 @@ import (
 type sidecars struct {
 	cfg SidecarConfig
 	now func() time.Time
-	// listings has a lock of its own.
+	// listings and packs have locks of their own.
 	listings listings
+	packs    packs
 
 	mu    sync.Mutex
 	bytes int64

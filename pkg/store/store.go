@@ -202,8 +202,9 @@ func (s *Store) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream
 	}
 	streams := make([]logql.Stream, 0, len(series))
 	chunks := 0
+	family := &siblings{store: s}
 	for i := range series {
-		pieces := s.pieces(series[i], sel)
+		pieces := s.pieces(series[i], sel, family)
 		if len(pieces) > 0 {
 			chunks += len(pieces)
 			streams = append(streams, logql.Stream{Labels: series[i].Labels, Pieces: pieces})
@@ -214,17 +215,20 @@ func (s *Store) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream
 }
 
 // pieces returns the chunks of a stream that touch the interval, exactly to the nanosecond.
-func (s *Store) pieces(series schema.Series, sel logql.Selection) []logql.Piece {
+func (s *Store) pieces(series schema.Series, sel logql.Selection, family *siblings) []logql.Piece {
 	list, n := make([]piece, len(series.Chunks)), 0
 	for _, c := range series.Chunks {
 		if first, last := c.Bounds(); sel.Interval.Overlaps(first, last) {
-			list[n].store, list[n].name = s, c
+			list[n].store, list[n].name, list[n].siblings = s, c, family
 			n++
 		}
 	}
 	out := make([]logql.Piece, n)
 	for i := range out {
 		out[i] = &list[i]
+	}
+	if s.sidecars.cfg.Enabled {
+		family.pieces = append(family.pieces, list[:n])
 	}
 	return out
 }
