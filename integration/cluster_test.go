@@ -63,7 +63,7 @@ func bucketKeys(t *testing.T, folder string) (chunks, indexes int) {
 	t.Helper()
 	chunk := regexp.MustCompile(`^fake/[0-9a-f]{1,16}:[0-9a-f]{11}:[0-9a-f]{11}:[0-9a-f]{1,8}$`)
 	index := regexp.MustCompile(`^index/index_[0-9]{5}/.+-[0-9]{19}-[0-9]{10,19}\.gz$`)
-	own := regexp.MustCompile(`^(__logstore__|logstore/sidecar)/`)
+	own := regexp.MustCompile(`^(__logstore__|logstore/sidecar|logstore/sidecar-packs)/`)
 	require.NoError(t, fs.WalkDir(os.DirFS(folder), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil || d.IsDir():

@@ -88,11 +88,12 @@ func (a *App) newCompactor() error {
 	return err
 }
 
-// sidecarBuilder returns what builds missing sidecars after each pass of the compactor; nil if there are to be none.
+// sidecarBuilder returns what builds missing sidecars after each pass of the compactor, and packs them. If there are to be none, it removes
+// packs that were made before, as their tables change.
 func (a *App) sidecarBuilder(index []objstore.Bucket, dir string) (func(context.Context) error, error) {
 	cfg := a.cfg.Logstore.Sidecar
-	if !cfg.Enabled || cfg.BuildPerPass <= 0 {
-		return nil, nil
+	if !cfg.Enabled {
+		cfg.BuildPerPass = 0
 	}
 	chunks, err := a.buckets.Chunks()
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *App) sidecarBuilder(index []objstore.Bucket, dir string) (func(context.
 	}
 	b := &audit.SidecarBuilder{
 		Bucket: &audit.Bucket{Periods: a.periods, Index: index, Chunks: chunks, Dir: filepath.Join(dir, "work-sidecars")},
-		Build:  a.store.BuildSidecar, Current: a.store.CurrentSidecar, PerPass: cfg.BuildPerPass,
+		Build:  a.store.BuildSidecar, Current: a.store.CurrentSidecar, Packed: a.store.SidecarToPack, PerPass: cfg.BuildPerPass,
 	}
 	b.Register(a.registry)
 	return b.Pass, nil

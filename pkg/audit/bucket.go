@@ -115,7 +115,7 @@ type Listing struct {
 	SidecarBytes int64
 	// described are the hashes of the keys of chunks that touch the days and have a sidecar.
 	described []uint64
-	// Own counts other objects that logstore keeps for itself: locks, manifests, delete requests.
+	// Own counts other objects that logstore keeps for itself: locks, manifests, delete requests, packs of sidecars.
 	Own int
 	// Others counts objects that are none of these, and Example is one of them.
 	Others  int
@@ -154,7 +154,7 @@ const ownPrefix = "__logstore__/"
 
 // takeOwn counts an object if it is one that only logstore writes.
 func (b *Bucket) takeOwn(l *Listing, info objstore.ObjectInfo, days Days) bool {
-	if strings.HasPrefix(info.Key, ownPrefix) {
+	if strings.HasPrefix(info.Key, ownPrefix) || strings.HasPrefix(info.Key, store.PackPrefix) {
 		l.Own++
 		return true
 	}

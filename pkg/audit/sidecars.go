@@ -25,7 +25,8 @@ import (
 // is of a version that is not read any more.
 //
 // A table all of whose chunks were looked at gets an object, below tablesPrefix, that is named by the table, its files and the version of
-// sidecars. While these stay, the table is not read again.
+// sidecars. While these stay, the table is not read again. Before it is written, the sidecars of the table's chunks are put into packs,
+// which go when it does.
 type SidecarBuilder struct {
 	// Bucket is looked at; its Dir, which is made when it is needed, takes index files while they are read.
 	Bucket *Bucket
@@ -33,7 +34,11 @@ type SidecarBuilder struct {
 	Build func(ctx context.Context, name schema.ChunkName) (bool, error)
 	// Current reports whether the sidecar of a chunk is one that can be read; *store.Store has it. Nil believes it of all.
 	Current func(ctx context.Context, name schema.ChunkName) (bool, error)
-	// PerPass bounds the chunks that a pass reads, and the beginnings of sidecars to peeksPerChunk times as many.
+	// Packed returns the sidecar of a chunk for a pack, nil if it has none; there says whether one is in the bucket. *store.Store has it.
+	// Nil makes no packs.
+	Packed func(ctx context.Context, name schema.ChunkName, there bool) ([]byte, error)
+	// PerPass bounds the chunks that a pass reads, and the sidecars to peeksPerChunk times as many; the last table may go beyond while it is
+	// packed. With 0, packs of tables that changed are removed, and nothing is made.
 	PerPass int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -50,12 +55,13 @@ type SidecarBuilder struct {
 type sidecarMetrics struct {
 	chunks *prometheus.CounterVec
 	left   prometheus.Gauge
+	packs  prometheus.Counter
 }
 
 const (
 	tablesPrefix = ownPrefix + "sidecars/tables/"
 	// settled is how long after its end a day's tables are looked at: before, chunks are still flushed that bring their sidecars along.
-	settled = time.Hour
+	settled = store.Settled
 	// peeksPerChunk is how many sidecars may be looked at in place of one chunk.
 	peeksPerChunk = 16
 	// idle is how long a bucket that has all sidecars is left alone.
@@ -74,6 +80,10 @@ func (s *SidecarBuilder) Register(r prometheus.Registerer) {
 			Name: "logstore_compactor_sidecar_tables_left",
 			Help: "Index tables of past days whose chunks were not all looked at for sidecars yet.",
 		}),
+		packs: f.NewCounter(prometheus.CounterOpts{
+			Name: "logstore_compactor_sidecar_packs_total",
+			Help: "Packs that the compactor made of sidecars of past days.",
+		}),
 	}
 }
 
@@ -84,15 +94,20 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 	if s.Now != nil {
 		now = s.Now
 	}
-	if s.PerPass <= 0 || now().Before(s.idleUntil) {
+	if now().Before(s.idleUntil) {
 		return nil
+	}
+	if s.PerPass <= 0 {
+		if some, err := s.anyPacks(ctx); err != nil || !some {
+			return err
+		}
 	}
 	tables, err := s.open(ctx, now())
 	if err != nil {
 		return err
 	}
 	s.metrics.left.Set(float64(len(tables)))
-	if len(tables) == 0 {
+	if len(tables) == 0 || s.PerPass <= 0 {
 		s.current = nil
 		s.idleUntil = now().Add(idle)
 		return nil
@@ -117,7 +132,7 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 			return fmt.Errorf("cannot build sidecars of table %s: %w", t.Name, err)
 		}
 		if done {
-			if err := s.finish(ctx, t); err != nil {
+			if err := s.finish(ctx, t, p); err != nil {
 				return err
 			}
 			s.metrics.left.Dec()
@@ -126,7 +141,8 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 	return nil
 }
 
-// open returns the tables of past days that are not done, oldest first. What says so of tables that changed or went is removed.
+// open returns the tables of past days that are not done, oldest first. What says so of tables that changed or went is removed, and so are
+// all packs but those of tables that are done.
 func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, error) {
 	past := Days{From: AllDays.From, Through: schema.Day(now.Add(-settled).UnixMilli()) - 1}
 	tables, err := s.Bucket.Tables(ctx, past)
@@ -139,7 +155,7 @@ func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, erro
 			byKey[doneKey(&tables[i])] = i
 		}
 	}
-	seen := map[objstore.Bucket]bool{}
+	seen, done := map[objstore.Bucket]bool{}, map[string]bool{}
 	for _, b := range s.Bucket.Index {
 		if seen[b] {
 			continue
@@ -147,7 +163,9 @@ func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, erro
 		seen[b] = true
 		var stale []string
 		err := b.List(ctx, tablesPrefix, func(o objstore.ObjectInfo) error {
-			if _, ok := byKey[o.Key]; !ok {
+			if i, ok := byKey[o.Key]; ok {
+				done[stateOf(&tables[i])] = true
+			} else {
 				stale = append(stale, o.Key)
 			}
 			delete(byKey, o.Key)
@@ -160,6 +178,9 @@ func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, erro
 			return nil, fmt.Errorf("cannot tell which tables have all sidecars: %w", err)
 		}
 	}
+	if err := s.removePacks(ctx, done); err != nil {
+		return nil, err
+	}
 	var open []Table
 	for i := range tables {
 		if _, ok := byKey[doneKey(&tables[i])]; ok {
@@ -171,15 +192,24 @@ func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, erro
 
 // doneKey names the object that says that all chunks of a table, as its files are now, were looked at.
 func doneKey(t *Table) string {
+	return tablesPrefix + strings.ReplaceAll(t.Name, "/", "-") + "-" + stateOf(t)
+}
+
+// stateOf is a hash of the files of a table, and of the versions of what is made of its chunks.
+func stateOf(t *Table) string {
 	h := fnv.New128a()
-	_, _ = h.Write([]byte{sidecar.Version}) // never fails
+	_, _ = h.Write([]byte{sidecar.Version, sidecar.PackVersion}) // never fails
 	for i := range t.Files {
 		_, _ = h.Write([]byte(t.Files[i].Key + "\n")) // never fails
 	}
-	return tablesPrefix + strings.ReplaceAll(t.Name, "/", "-") + "-" + hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (s *SidecarBuilder) finish(ctx context.Context, t *Table) error {
+// finish packs the sidecars of a table all of whose chunks were looked at, and notes that it is done.
+func (s *SidecarBuilder) finish(ctx context.Context, t *Table, p *sidecarPass) error {
+	if err := s.pack(ctx, t, p); err != nil {
+		return fmt.Errorf("cannot pack the sidecars of table %s: %w", t.Name, err)
+	}
 	key := doneKey(t)
 	delete(s.bare, key)
 	if err := s.Bucket.Index[t.Period].Put(ctx, key, nil); err != nil {

@@ -104,7 +104,7 @@ func writeReportText(o *command.IO, r *audit.Report) error {
 		_, err = fmt.Fprintf(o.Stdout, "%s of chunks that are gone: never read, and harmless\n", plural(int64(r.Strays), "sidecar"))
 	}
 	if err == nil && r.Own > 0 {
-		_, err = fmt.Fprintf(o.Stdout, "%s of logstore's own: locks, manifests, delete requests\n", plural(int64(r.Own), "object"))
+		_, err = fmt.Fprintf(o.Stdout, "%s of logstore's own: locks, manifests, delete requests, packs of sidecars\n", plural(int64(r.Own), "object"))
 	}
 	if err == nil && r.Others > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s no part of the store's data\n", plural(int64(r.Others), "other object"))
