@@ -42,7 +42,7 @@ limits_config:
   per_stream_rate_limit_burst: 1GB
   discover_service_name: []
   discover_log_levels: false
-logstore: {sidecar: {enabled: {{SIDECARS}}}}
+logstore: {sidecar: {enabled: {{SIDECARS}}, build_per_pass: {{BUILD}}}}
 `
 
 const (
@@ -84,26 +84,28 @@ func pushMonth(t *testing.T, p *Process, first time.Time, streams, lines int) {
 
 // cost is what a query takes.
 type cost struct {
-	requests, chunkBytes, blocks, chunks, cpu float64
-	took                                      time.Duration
+	requests, chunkBytes, packBytes, blocks, chunks, cpu float64
+	took                                                 time.Duration
 }
 
 func (c cost) String() string {
-	return fmt.Sprintf("%.0f S3 requests, %.1f MB of chunks (%.0f whole, %.0f blocks), %.2f s of processor time, %d ms",
-		c.requests, c.chunkBytes/1e6, c.chunks, c.blocks, c.cpu, c.took.Milliseconds())
+	return fmt.Sprintf("%.0f S3 requests, %.1f MB of chunks (%.0f whole, %.0f blocks), %.1f MB of packs, %.2f s of processor time, %d ms",
+		c.requests, c.chunkBytes/1e6, c.chunks, c.blocks, c.packBytes/1e6, c.cpu, c.took.Milliseconds())
 }
 
+// costs is what a process has taken so far, but for its processor time.
 func costs(p *Process) cost {
 	return cost{
 		requests: p.Metric("loki_s3_request_duration_seconds_count"), chunkBytes: p.Metric("loki_chunk_store_fetched_chunk_bytes_total"),
-		blocks: p.Metric("logstore_store_fetched_blocks_total"), chunks: p.Metric("loki_chunk_store_fetched_chunks_total"), cpu: p.cpuSeconds(),
+		blocks: p.Metric("logstore_store_fetched_blocks_total"), chunks: p.Metric("loki_chunk_store_fetched_chunks_total"),
+		packBytes: p.Metric("logstore_store_sidecar_pack_bytes_total"),
 	}
 }
 
 // look runs a log query over the month and returns its answer and what it took.
 func look(t *testing.T, p *Process, first time.Time, query string) (string, cost) {
 	t.Helper()
-	before, began := costs(p), time.Now()
+	before, cpu, began := costs(p), p.cpuSeconds(), time.Now()
 	resp, err := http.Get(p.URL + "/loki/api/v1/query_range?" + url.Values{
 		"query": {query}, "start": {strconv.FormatInt(first.UnixNano(), 10)}, "limit": {"100"}, "step": {"86400"},
 		"end": {strconv.FormatInt(first.Add(monthDays*24*time.Hour).UnixNano(), 10)},
@@ -113,72 +115,96 @@ func look(t *testing.T, p *Process, first time.Time, query string) (string, cost
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, resp.StatusCode, string(body))
-	took := time.Since(began)
+	took, used := time.Since(began), p.cpuSeconds()-cpu
 	c := costs(p)
 	c.requests, c.chunkBytes, c.blocks, c.chunks = c.requests-before.requests, c.chunkBytes-before.chunkBytes, c.blocks-before.blocks, c.chunks-before.chunks
-	c.cpu, c.took = c.cpu-before.cpu, took
+	c.packBytes, c.cpu, c.took = c.packBytes-before.packBytes, used, took
 	answer, _, _ := strings.Cut(string(body), `"stats"`)
 	return answer, c
 }
 
+// month is a bucket with the logs of thirty days.
+type month struct {
+	t     *testing.T
+	s3    string
+	block string
+	first time.Time
+}
+
+// start starts a process that remembers nothing. build is how many chunks the compactor looks at in a pass to build sidecars.
+func (m *month) start(sidecars, build string) *Process {
+	dir := m.t.TempDir()
+	p := NewProcess(m.t, dir, "-config.file="+writeConfig(m.t, dir, oneMonth, "{{S3}}", m.s3, "{{BLOCK}}", m.block, "{{SIDECARS}}", sidecars, "{{BUILD}}", build))
+	p.Start()
+	return p
+}
+
+// ask starts a process, runs a query in it twice and stops it. The first query of all reads the index.
+func (m *month) ask(sidecars, query string) (answer string, cold, warm cost) {
+	p := m.start(sidecars, "0")
+	_, _ = look(m.t, p, m.first, `{job="nothing"}`)
+	answer, cold = look(m.t, p, m.first, query)
+	again, warm := look(m.t, p, m.first, query)
+	require.Equal(m.t, answer, again)
+	require.Zero(m.t, p.Metric("logstore_store_sidecar_packs_failed_total"))
+	require.NoError(m.t, p.Stop(), p.Log())
+	return answer, cold, warm
+}
+
+// pack lets the compactor pack the sidecars of all days.
+func (m *month) pack() {
+	p := m.start("true", "1000")
+	require.Eventually(m.t, func() bool {
+		return p.Metric("logstore_compactor_sidecar_packs_total") >= monthDays && p.Metric("logstore_compactor_sidecar_tables_left") == 0
+	}, 2*time.Minute, 100*time.Millisecond, "sidecars are not packed")
+	require.NoError(m.t, p.Stop(), p.Log())
+}
+
 // TestNeedleInAMonth looks for a line in the chunks of thirty days, in S3: sidecars must spare nearly everything that the same query
-// reads without them.
+// reads without them, and packs of sidecars most of the requests.
 func TestNeedleInAMonth(t *testing.T) {
 	streams, lines, block := 4, 1000, "16KB"
 	if soak() {
 		streams, lines, block = 10, 8000, "256KB"
 	}
 	s3 := testservers.StartVersityGW(t, "chunks")
-	first := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -monthDays)
-	start := func(sidecars string) *Process {
-		dir := t.TempDir()
-		p := NewProcess(t, dir, "-config.file="+writeConfig(t, dir, oneMonth, "{{S3}}", s3.URL("chunks"), "{{BLOCK}}", block, "{{SIDECARS}}", sidecars))
-		p.Start()
-		return p
-	}
-	writer := start("true")
-	pushMonth(t, writer, first, streams, lines)
+	// The last day is over for so long that its sidecars are packed.
+	m := &month{t: t, s3: s3.URL("chunks"), block: block, first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -monthDays-1)}
+	writer := m.start("true", "0")
+	pushMonth(t, writer, m.first, streams, lines)
 	require.NoError(t, writer.Stop(), writer.Log())
 	chunks := float64(monthDays * streams)
 
-	without, with := start("false"), start("true")
-	needle := func(text string) string { return fmt.Sprintf(`{job="shop"} |= "%s"`, text) }
-	// The first query reads the index too.
-	_, _ = look(t, without, first, `{job="nothing"}`)
-	_, _ = look(t, with, first, `{job="nothing"}`)
+	queries := map[string]string{
+		"absent": fmt.Sprintf(`{job="shop"} |= "%s"`, absentNeedle), "present": fmt.Sprintf(`{job="shop"} |= "%s"`, presentNeedle),
+		"counted": `sum by (app) (count_over_time({job="shop"}[1d]))`,
+	}
+	want, bare := map[string]string{}, map[string]cost{}
+	for name, query := range queries {
+		want[name], bare[name], _ = m.ask("false", query)
+		t.Logf("%s, without sidecars: %s", name, bare[name])
+		require.GreaterOrEqual(t, bare[name].chunks, chunks)
+		got, cold, _ := m.ask("true", query)
+		t.Logf("%s, sidecars one by one: %s", name, cold)
+		require.Equal(t, want[name], got)
+		require.Less(t, cold.chunkBytes*20, bare[name].chunkBytes)
+		require.LessOrEqual(t, cold.requests, chunks*1.1, "a request for each sidecar")
+	}
+	require.Contains(t, want["present"], presentNeedle)
 
-	want, bare := look(t, without, first, needle(absentNeedle))
-	got, cold := look(t, with, first, needle(absentNeedle))
-	require.Equal(t, want, got)
-	t.Logf("absent, without sidecars: %s", bare)
-	t.Logf("absent, sidecars read first: %s", cold)
-	require.GreaterOrEqual(t, bare.chunks, chunks)
-	require.Less(t, cold.chunkBytes*20, bare.chunkBytes)
-	require.LessOrEqual(t, cold.requests, chunks*1.1, "a request for each sidecar")
-
-	_, warm := look(t, with, first, needle(absentNeedle))
-	t.Logf("absent, sidecars in memory: %s", warm)
-	require.Less(t, warm.chunkBytes*20, bare.chunkBytes)
-	require.Less(t, warm.requests*20, bare.requests)
-	require.Less(t, warm.cpu*pickFactor(4, 20), bare.cpu)
-
-	want, bare = look(t, without, first, needle(presentNeedle))
-	got, present := look(t, with, first, needle(presentNeedle))
-	t.Logf("present, without sidecars: %s", bare)
-	t.Logf("present, sidecars in memory: %s", present)
-	require.Equal(t, want, got)
-	require.Contains(t, got, presentNeedle)
-	require.Less(t, present.chunkBytes*20, bare.chunkBytes)
-	require.Less(t, present.requests*20, bare.requests)
-
-	want, bare = look(t, without, first, `sum by (app) (count_over_time({job="shop"}[1d]))`)
-	got, counted := look(t, with, first, `sum by (app) (count_over_time({job="shop"}[1d]))`)
-	t.Logf("counted, without sidecars: %s", bare)
-	t.Logf("counted: %s", counted)
-	require.Equal(t, want, got)
-	require.Zero(t, counted.chunkBytes)
-	require.LessOrEqual(t, counted.requests, 3.0, "listings of the index at most")
-	require.Positive(t, bare.chunkBytes)
+	m.pack()
+	for name, query := range queries {
+		got, cold, warm := m.ask("true", query)
+		t.Logf("%s, sidecars in packs: %s", name, cold)
+		t.Logf("%s, sidecars in memory: %s", name, warm)
+		require.Equal(t, want[name], got)
+		require.Less(t, cold.chunkBytes*20, bare[name].chunkBytes)
+		require.LessOrEqual(t, cold.requests, monthDays*1.2+5, "a request for each day, some that list, the needle's block")
+		require.Less(t, warm.requests*20, bare[name].requests)
+		require.Less(t, warm.chunkBytes*20, bare[name].chunkBytes)
+		require.Less(t, cold.cpu*pickFactor(2, 10), bare[name].cpu)
+		require.Less(t, warm.cpu*pickFactor(4, 20), bare[name].cpu)
+	}
 }
 
 // pickFactor returns by what something must be better in a short run, whose figures are small, or in a soak.
