@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
@@ -136,6 +137,10 @@ func TestSpoiledPacks(t *testing.T) {
 		for i, q := range queries {
 			d.open()
 			require.Equal(t, want[i], d.run(q, 5000), q)
+			if i == 0 {
+				require.Equal(t, 1, d.sidecars, "the spoiled one is read alone")
+				require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.packsFailed))
+			}
 		}
 	}
 	require.NoError(t, d.Delete(d.ctx, name.Key()))
@@ -269,6 +274,7 @@ func TestPackParts(t *testing.T) {
 	require.Greater(t, len(data), 2*maxRun)
 	n := PackName{Tenant: "acme", Table: d.store.tableOf(refs[0]).table, State: "feed", First: w.First(), Last: w.Last(), Directory: directory}
 	require.NoError(t, d.Put(d.ctx, n.Key(), data))
+	atOnce := len(refs)
 	ask := func(cache int64, want ...int) {
 		t.Helper()
 		d.cfg.CacheBytes = cache
@@ -279,16 +285,18 @@ func TestPackParts(t *testing.T) {
 			list = append(list, piece{store: d.store, name: schema.ChunkName{ChunkRef: refs[i]}})
 		}
 		family.pieces = [][]piece{list}
-		var wg sync.WaitGroup
+		var g errgroup.Group
+		g.SetLimit(atOnce)
 		for _, i := range want {
-			wg.Go(func() {
+			g.Go(func() error {
 				o, err := d.store.sidecarOf(d.ctx, schema.ChunkName{ChunkRef: refs[i]}, true, family)
 				if err != nil || cache > 1<<20 && (o == nil || o.Ref != refs[i]) {
-					t.Errorf("chunk %d: %v", i, err)
+					return fmt.Errorf("chunk %d: %w", i, err)
 				}
+				return nil
 			})
 		}
-		wg.Wait()
+		require.NoError(t, g.Wait())
 	}
 	all := make([]int, len(refs))
 	for i := range all {
@@ -302,6 +310,14 @@ func TestPackParts(t *testing.T) {
 	ask(0, all...)
 	require.Equal(t, runs, d.packRequests("sidecars"), "each run once, though nothing stays in memory")
 	require.Empty(t, d.store.sidecars.byRef)
+
+	require.NoError(t, d.Put(d.ctx, n.Key(), append(slices.Clone(data[:directory]), make([]byte, len(data)-directory)...)))
+	atOnce = 1
+	ask(1, all...)
+	require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.packsFailed), "it is damaged once")
+	require.Less(t, d.packRequests("sidecars"), runs, "and not asked any more")
+	require.Zero(t, d.results("packed"))
+	require.NoError(t, d.Put(d.ctx, n.Key(), data))
 
 	gap := maxGap/(len(data)/len(refs)) + 2
 	ask(64<<20, 10, 11, 12, 12+gap, 13+gap)
