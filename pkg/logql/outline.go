@@ -23,6 +23,14 @@ type Rememberer interface {
 	Remembered(filters bool) Outline
 }
 
+// Totaler is a Piece that may have at hand the numbers of all its entries. What wraps a piece to change its entries must not be one.
+type Totaler interface {
+	Piece
+	// Totals returns the numbers, with the exact times of the first and the last entry. ok is false if they are not known at once, or if the
+	// piece may hold an entry twice. It neither fetches nor waits.
+	Totals() (t sidecar.Totals, ok bool)
+}
+
 // Outline shows the blocks of a piece as they were when it was asked for, and reads some of them. It is safe for concurrent use.
 type Outline interface {
 	// Blocks has one element for each block, in no particular order. They belong to the outline. Blocks of which only the bounds are

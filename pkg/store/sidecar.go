@@ -339,6 +339,11 @@ func (p *piece) Remembered(filters bool) logql.Outline {
 	return nil
 }
 
+var _ logql.Totaler = (*piece)(nil)
+
+// Totals implements logql.Totaler.
+func (p *piece) Totals() (sidecar.Totals, bool) { return p.store.sidecars.totals(&p.name.ChunkRef) }
+
 // remember describes a chunk that is too small for a sidecar of its own, so that the next queries need not open it. In memory its
 // description may be larger than in the bucket.
 func (s *Store) remember(c *chunk.Chunk, size int, ref model.ChunkRef) {

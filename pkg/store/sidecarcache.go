@@ -34,6 +34,9 @@ type cachedSidecar struct {
 	got   int
 	bytes int64
 	at    time.Time
+	// totals are those of the object's blocks, if counted.
+	totals  sidecar.Totals
+	counted bool
 }
 
 // odds count the tries to read sidecars of a tenant.
@@ -72,9 +75,23 @@ func (c *sidecars) get(ref model.ChunkRef, filters bool) (o *sidecar.Object, kno
 	return s.object, true
 }
 
+// totals returns the numbers of all entries of a chunk, if its sidecar was read and they can be told from it.
+func (c *sidecars) totals(ref *model.ChunkRef) (t sidecar.Totals, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byRef[*ref]
+	if e == nil {
+		return t, false
+	}
+	s := e.Value.(*cachedSidecar)
+	c.order.MoveToFront(e)
+	return s.totals, s.counted
+}
+
 func (c *sidecars) put(ref model.ChunkRef, o *sidecar.Object, got int) {
 	s := &cachedSidecar{ref: ref, object: o, got: got, bytes: slotBytes, at: c.now()}
 	if o != nil {
+		s.totals, s.counted = sidecar.TotalsOf(o.Blocks)
 		s.bytes += int64(rowMemory * len(o.Blocks))
 		for i := range o.Blocks {
 			s.bytes += int64(o.Blocks[i].Bytes())

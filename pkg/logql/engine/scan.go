@@ -39,6 +39,19 @@ func (s *scan) run(ctx context.Context) (*seriesSet, error) {
 	if err != nil {
 		return nil, err
 	}
+	counted := newWorker(s)
+	if streams, err = s.count(ctx, counted, streams); err != nil || len(streams) == 0 {
+		return &counted.series, err
+	}
+	set, err := s.read(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	return set, s.q.acct.hold(set.merge(&counted.series))
+}
+
+// read reads the pieces of streams and returns the series of all workers.
+func (s *scan) read(ctx context.Context, streams []*stream) (*seriesSet, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	openings := make(chan *opened, s.q.openers)
 	tasks := make(chan []task, 2*s.q.workers)

@@ -60,7 +60,7 @@ func (q *query) selectStreams(ctx context.Context, matchers []*labels.Matcher, s
 
 // dropRepeats orders the pieces and leaves one of each key.
 func dropRepeats(pieces []piece) []piece {
-	if len(pieces) < 2 {
+	if apart(pieces) {
 		return pieces
 	}
 	seen := make(map[string]bool, len(pieces))
@@ -80,6 +80,16 @@ func dropRepeats(pieces []piece) []piece {
 		return 0
 	})
 	return pieces
+}
+
+// apart reports whether each piece begins behind the one before it: then they are in order, and none of them holds the same as another.
+func apart(pieces []piece) bool {
+	for i := 1; i < len(pieces); i++ {
+		if pieces[i].first <= pieces[i-1].last {
+			return false
+		}
+	}
+	return true
 }
 
 // withTenant returns the labels with the tenant of the stream, if it has one.

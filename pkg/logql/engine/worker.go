@@ -27,6 +27,7 @@ type worker struct {
 	sel     []int32
 	meta    []model.Pair
 	columns columnReader
+	totals  []total
 	// grown is memory that was taken and not yet counted; passed and pairs likewise.
 	grown, passed, pairs int64
 }

@@ -14,7 +14,10 @@ type describedPiece struct {
 	blocks []sidecar.Block
 }
 
-var _ logql.Outliner = (*describedPiece)(nil)
+var (
+	_ logql.Outliner = (*describedPiece)(nil)
+	_ logql.Totaler  = (*describedPiece)(nil)
+)
 
 func describe(p *piece, opts sidecar.Options) (*describedPiece, error) {
 	d := &describedPiece{piece: p}
@@ -37,8 +40,12 @@ func describe(p *piece, opts sidecar.Options) (*describedPiece, error) {
 	return d, nil
 }
 
+// Totals implements logql.Totaler.
+func (d *describedPiece) Totals() (sidecar.Totals, bool) { return sidecar.TotalsOf(d.blocks) }
+
 // Outline implements logql.Outliner.
 func (d *describedPiece) Outline(ctx context.Context, _ bool) (logql.Outline, error) {
+	d.source.Outlined.Add(1)
 	return d, ctx.Err()
 }
 

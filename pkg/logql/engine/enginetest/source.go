@@ -31,6 +31,8 @@ type Options struct {
 	Encoding compress.Encoding
 	// Described makes pieces show an outline, with descriptions of their sealed blocks, by these options.
 	Described *sidecar.Options
+	// Bare leaves every so many-th piece of a stream without an outline; zero leaves none.
+	Bare int
 }
 
 // Source holds entries in memory. It is safe for concurrent use once it is filled.
@@ -39,8 +41,8 @@ type Source struct {
 	mu      sync.Mutex
 	streams map[string]*stream
 	order   []*stream
-	// Opened counts the calls of Piece.Open, Read the blocks that were read by outlines.
-	Opened, Read atomic.Int64
+	// Opened counts the calls of Piece.Open, Outlined those of Outline, Read the blocks that were read by outlines.
+	Opened, Outlined, Read atomic.Int64
 }
 
 type stream struct {
@@ -177,7 +179,8 @@ func (s *Source) build(st *stream) ([]logql.Piece, error) {
 				return nil, err
 			}
 			p := &piece{source: s, chunk: c}
-			if st.pieces = append(st.pieces, p); s.opts.Described != nil {
+			bare := s.opts.Bare > 0 && len(st.pieces)%s.opts.Bare == 0
+			if st.pieces = append(st.pieces, p); s.opts.Described != nil && !bare {
 				st.pieces[len(st.pieces)-1], err = describe(p, *s.opts.Described)
 			}
 			if err != nil {
