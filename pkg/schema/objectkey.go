@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -85,6 +86,70 @@ func ParseChunkKey(key string) (ChunkName, error) {
 	}
 	return c, nil
 }
+
+// ParseChunkKeyOf is ParseChunkKey for whoever reads many keys of one tenant: the name has the tenant's own string, and nothing is
+// allocated. Keys of other tenants, and those that are no keys, are left to ParseChunkKey.
+func ParseChunkKeyOf(tenant string, key []byte) (ChunkName, error) {
+	c := ChunkName{ChunkRef: model.ChunkRef{Tenant: tenant}}
+	if len(key) > len(tenant) && tenant != "" && string(key[:len(tenant)]) == tenant && key[len(tenant)] == '/' {
+		var from, through, sum uint64
+		var sep rune
+		rest := key[len(tenant)+1:]
+		c.Fingerprint, sep, rest = cutHex(rest)
+		if sep == '/' {
+			c.Layout = Nested
+		}
+		layout := sep == '/' || sep == ':'
+		from, sep, rest = cutHex(rest)
+		times := sep == ':'
+		through, sep, rest = cutHex(rest)
+		times = times && sep == ':'
+		if sum, sep, _ = cutHex(rest); layout && times && sep == end && from <= through && through <= math.MaxInt64 && sum <= math.MaxUint32 {
+			c.From, c.Through, c.Checksum = int64(from), int64(through), uint32(sum)
+			return c, nil
+		}
+	}
+	return ParseChunkKey(string(key))
+}
+
+// What cutHex returns for a separator where a number is not followed by one.
+const (
+	end   = -1 // nothing comes behind it
+	noHex = -2 // there is none, or one that no key has
+)
+
+// cutHex reads the number at the beginning of b, as parseHex does. It returns the byte behind it and what follows that.
+func cutHex(b []byte) (n uint64, sep rune, rest []byte) {
+	const digits = 16
+	i := 0
+	for ; i < len(b); i++ {
+		d := hexDigits[b[i]]
+		if d == notHex {
+			break
+		}
+		n = n<<4 | uint64(d)
+	}
+	switch {
+	case i == 0, i > digits, i > 1 && b[0] == '0':
+		return 0, noHex, nil
+	case i == len(b):
+		return n, end, nil
+	}
+	return n, rune(b[i]), b[i+1:]
+}
+
+const notHex = 0xff
+
+// hexDigits are the values of the digits that keys have, notHex for all other bytes.
+var hexDigits = func() (t [256]byte) {
+	for i := range t {
+		t[i] = notHex
+	}
+	for i, c := range []byte("0123456789abcdef") {
+		t[c] = byte(i)
+	}
+	return t
+}()
 
 var errFields = errors.New("wants fingerprint, from, through and sum in hex")
 

@@ -73,3 +73,57 @@ func TestIndexKeys(t *testing.T) {
 		require.False(t, ok, key)
 	}
 }
+
+// sameParsed wants ParseChunkKeyOf to do what ParseChunkKey does, whatever the tenant is.
+func sameParsed(t *testing.T, key []byte, tenants ...string) {
+	t.Helper()
+	want, wantErr := ParseChunkKey(string(key))
+	for _, tenant := range tenants {
+		got, err := ParseChunkKeyOf(tenant, key)
+		require.Equal(t, want, got, "%q of %q", key, tenant)
+		require.Equal(t, wantErr, err, "%q of %q", key, tenant)
+	}
+}
+
+// TestParseChunkKeyOf reads keys, and such as are spoiled in one byte or cut off.
+func TestParseChunkKeyOf(t *testing.T) {
+	for _, key := range []string{
+		"acme/39f314664f94044d:19baa5a3fff:19baa5a4000:a2bd1dff", "acme/39f314664f94044d/19baa5a3fff:19baa5a4000:a2bd1dff",
+		"acme/0/0:0:0", "acme/1/2:1:3", "acme/ffffffffffffffff/7fffffffffffffff:7fffffffffffffff:ffffffff", "acme/1/-5:3:1", "acme/1/-5:-2:1",
+		"acme/1/1:8000000000000000:1", "acme/1/1:2:100000000", "acme/10000000000000000/1:2:3", "acme/1/1:2:3:", "acme/1/1:2:", "acme/", "/1/1:2:3", "acme:1/1:2:3",
+	} {
+		for i := range len(key) + 1 {
+			sameParsed(t, []byte(key[:i]), "acme", "acm", "", "other")
+			for _, c := range []byte("0f/:-gA\x00\xff") {
+				if i < len(key) {
+					spoiled := []byte(key)
+					spoiled[i] = c
+					sameParsed(t, spoiled, "acme", "acmeX")
+				}
+			}
+		}
+	}
+	require.Zero(t, testing.AllocsPerRun(10, func() {
+		_, _ = ParseChunkKeyOf("acme", []byte("acme/39f314664f94044d/19baa5a3fff:19baa5a4000:a2bd1dff"))
+	}))
+}
+
+func BenchmarkParseChunkKey(b *testing.B) {
+	key := []byte("acme/39f314664f94044d/19baa5a3fff:19baa5a4000:a2bd1dff")
+	b.Run("any", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ParseChunkKey(string(key)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("of", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ParseChunkKeyOf("acme", key); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -243,9 +243,12 @@ func FuzzParseRow(f *testing.F) {
 		if i := bytes.IndexByte(key, 0); i >= 0 {
 			if chunk, ok := ChunkKeyOfRange(key[i+1:]); ok {
 				_, _ = ParseChunkKey(string(chunk))
+				sameParsed(t, chunk, "acme")
 			}
 		}
+		sameParsed(t, key, "acme")
 		if c, err := ParseChunkKey(string(key)); err == nil {
+			sameParsed(t, key, c.Tenant)
 			require.Equal(t, string(key), c.Key())
 			path := ChunkPath(c.ChunkRef, c.Layout)
 			back, err := ParseChunkPath(path)

@@ -160,6 +160,8 @@ type chunkJoin struct {
 	day           int64
 	from, through int64
 	seek          []byte
+	// found are the chunks of the stream at hand; slab is room for the lists of streams.
+	found, slab []schema.ChunkName
 }
 
 // stepsBeforeSeek is how many rows are stepped over before the cursor seeks: a step costs a tenth of a seek.
@@ -172,17 +174,19 @@ func (j *chunkJoin) run(series []schema.Series) error {
 	shared := len(schema.AppendChunkPrefix(nil, j.tenant, j.day, schema.SeriesID{})) - idLen - 1
 	begin := bytes.Clone(j.seek[:shared])
 	key, _ := j.c.Seek(j.seek)
-	for i, steps := 0, 0; i < len(series) && bytes.HasPrefix(key, begin); {
+	i := 0
+	for steps := 0; i < len(series) && bytes.HasPrefix(key, begin); {
 		order := -1
 		if len(key) > shared+idLen {
 			order = bytes.Compare(key[shared:shared+idLen], series[i].ID[:])
 		}
 		switch {
 		case order > 0:
+			j.give(series, i)
 			i, steps = i+1, 0
 			continue
 		case order == 0:
-			if err := j.take(key[shared+idLen+1:], &series[i]); err != nil {
+			if err := j.take(key[shared+idLen+1:]); err != nil {
 				return fmt.Errorf("row %q: %w", key, err)
 			}
 		case steps < stepsBeforeSeek:
@@ -195,7 +199,29 @@ func (j *chunkJoin) run(series []schema.Series) error {
 		}
 		key, _ = j.c.Next()
 	}
+	j.give(series, i)
 	return nil
+}
+
+// give hands the chunks that were found to stream i. Lists are cut from common pieces of memory: most are short, and there are many.
+func (j *chunkJoin) give(series []schema.Series, i int) {
+	n := len(j.found)
+	if n == 0 {
+		return
+	}
+	s := &series[i]
+	if len(s.Chunks) > 0 { // another file has some too
+		s.Chunks = append(s.Chunks, j.found...)
+	} else {
+		if n > cap(j.slab)-len(j.slab) {
+			const most = 256
+			j.slab = make([]schema.ChunkName, 0, max(n, min(n*(len(series)-i), most)))
+		}
+		from := len(j.slab)
+		j.slab = append(j.slab, j.found...)
+		s.Chunks = j.slab[from:len(j.slab):len(j.slab)]
+	}
+	j.found = j.found[:0]
 }
 
 func (j *chunkJoin) seekTo(id schema.SeriesID) {
@@ -204,19 +230,18 @@ func (j *chunkJoin) seekTo(id schema.SeriesID) {
 }
 
 // take reads the range of a chunk row: end, two empty parts around the key, kind.
-func (j *chunkJoin) take(rng []byte, s *schema.Series) error {
+func (j *chunkJoin) take(rng []byte) error {
 	chunk, ok := schema.ChunkKeyOfRange(rng)
 	if !ok {
 		return nil
 	}
-	name, err := schema.ParseChunkKey(string(chunk))
+	name, err := schema.ParseChunkKeyOf(j.tenant, chunk)
 	if err != nil {
 		return err
 	}
 	if name.Through < j.from || name.From > j.through || name.Tenant != j.tenant {
 		return nil
 	}
-	name.Tenant = j.tenant
-	s.Chunks = append(s.Chunks, name)
+	j.found = append(j.found, name)
 	return nil
 }
