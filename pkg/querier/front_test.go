@@ -27,6 +27,7 @@ import (
 	"logstore/pkg/logql/syntax"
 	"logstore/pkg/model"
 	"logstore/pkg/querier"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/tenant"
 )
 
@@ -41,9 +42,26 @@ type front struct {
 	reg        *prometheus.Registry
 }
 
+// halfDescribed has pieces that show outlines and totals beside others.
+var halfDescribed = enginetest.Options{BlockEntries: 50, PieceEntries: 150, Bare: 2, Described: &sidecar.Options{BitsPerKey: 8, MaxBytes: 1 << 20}}
+
+// bare hides what pieces tell of themselves, so that all of them are read.
+type bare struct{ logql.Source }
+
+// Select implements logql.Source.
+func (b bare) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream, error) {
+	streams, err := b.Source.Select(ctx, sel)
+	for i := range streams {
+		for k, p := range streams[i].Pieces {
+			streams[i].Pieces[k] = struct{ logql.Piece }{p}
+		}
+	}
+	return streams, err
+}
+
 func newFront(t testing.TB, change func(*limits.Limits, *querier.Config, *querier.Deps)) *front {
 	t.Helper()
-	f := &front{src: enginetest.New(enginetest.Options{BlockEntries: 50, PieceEntries: 300}), log: changes.NewLog()}
+	f := &front{src: enginetest.New(halfDescribed), log: changes.NewLog()}
 	f.now = time.Unix(1_800_000_000, 0).UTC()
 	f.use(t, change, f.src)
 	return f
@@ -84,10 +102,10 @@ func (f *front) add(app string, ts int64, line string) {
 
 func ofTenant(t testing.TB) context.Context { return tenant.Inject(t.Context(), "t") }
 
-// plain evaluates the query by the engine alone.
+// plain evaluates the query by the engine alone, which reads all pieces.
 func (f *front) plain(t testing.TB, p engine.Params) engine.Value {
 	t.Helper()
-	res, err := new(engine.Engine).Run(ofTenant(t), f.src, p, engine.Limits{})
+	res, err := new(engine.Engine).Run(ofTenant(t), bare{f.src}, p, engine.Limits{})
 	require.NoError(t, err)
 	return res.Value
 }

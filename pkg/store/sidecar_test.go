@@ -397,3 +397,33 @@ func TestSmallChunksAreRemembered(t *testing.T) {
 	d.run(queries[0], 5000)
 	require.Zero(t, testutil.ToFloat64(d.store.metrics.sidecarsRead.WithLabelValues("described")), "large ones are the compactor's")
 }
+
+// TestTotals wants the totals of chunks whose sidecars are in memory, and counts answered by them alone.
+func TestTotals(t *testing.T) {
+	d := newDescribed(t)
+	d.cache = nil
+	d.open()
+	piece := func(i int) *piece { return d.store.Piece(d.refs[i]).(*piece) }
+	_, ok := piece(0).Totals()
+	require.False(t, ok, "nothing was read yet")
+	const query = `sum by (app) (count_over_time({app=~".+"}[3h]))`
+	want := d.run(query, 0)
+	require.Contains(t, want, "4000")
+	entries := 0
+	for i := range d.refs {
+		got, ok := piece(i).Totals()
+		require.True(t, ok)
+		require.Equal(t, d.refs[i].From*1e6, got.First)
+		require.Equal(t, d.refs[i].Through*1e6, got.Last)
+		entries += got.Entries
+	}
+	require.Equal(t, 2*describedLines, entries)
+	d.reset()
+	require.Equal(t, want, d.run(query, 0))
+	require.Zero(t, d.whole+d.ranges)
+	require.NoError(t, d.store.DeleteSidecar(d.ctx, d.refs[0]))
+	_, ok = piece(0).Totals()
+	require.False(t, ok, "it was deleted")
+	require.Equal(t, want, d.run(query, 0))
+	require.Positive(t, d.whole+d.ranges)
+}
