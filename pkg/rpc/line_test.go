@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,6 +165,64 @@ func TestLineTimeout(t *testing.T) {
 	m2, err := p.peer(m.addr)
 	require.NoError(t, err)
 	require.Zero(t, m2.inflight.Load())
+}
+
+// TestLineTimeouts has pushes of different time-outs, the longest first: each ends at its own.
+func TestLineTimeouts(t *testing.T) {
+	m := startMember(t, testConfig())
+	m.HandlePush(func(ctx context.Context, id string, streams []wire.Stream) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	p := startPool(t, testConfig(), nil)
+	var mu sync.Mutex
+	var order []int
+	end := make(chan struct{}, 4)
+	for n, timeout := range []time.Duration{time.Hour, 400 * time.Millisecond, 100 * time.Millisecond, 700 * time.Millisecond} {
+		p.Send(context.Background(), m.addr, "acme", onePush(n), timeout, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if errors.Is(err, context.DeadlineExceeded) {
+				order = append(order, n)
+			}
+			end <- struct{}{}
+		})
+	}
+	for range 3 {
+		<-end
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []int{2, 1, 3}, order)
+}
+
+// TestTogether has a goroutine make pushes to a member that has nothing to do, without a pause: they go in one batch.
+func TestTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	m := startMember(t, testConfig())
+	var calls atomic.Int32
+	m.HandlePush(func(context.Context, string, []wire.Stream) error {
+		calls.Add(1)
+		return nil
+	})
+	p := startPool(t, testConfig(), nil)
+	require.NoError(t, p.Push(context.Background(), m.addr, "acme", onePush(0)))
+	const rounds = 40
+	once := 0
+	for range rounds {
+		before := calls.Load()
+		o := &outcomes{errs: map[int]error{}}
+		for n := range 5 {
+			o.send(p, m.addr, "acme", n, onePush(n), time.Minute)
+		}
+		for _, err := range o.wait(t, 5) {
+			require.NoError(t, err)
+		}
+		if calls.Load() == before+1 {
+			once++
+		}
+	}
+	require.Greater(t, once, rounds/2, "a goroutine is interrupted at times")
 }
 
 // TestLineEnds has a member stop in the middle of pushes: what it began is answered, the rest fails at once, and when it is back it

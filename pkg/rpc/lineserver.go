@@ -145,9 +145,9 @@ func (h *lineHandler) storeAll(ctx context.Context, pushes []incoming, answer []
 		p.hi = len(d.streams)
 	}
 	named, parent, _ := strings.Cut(pushes[0].tenant, traceSeparator)
-	ctx, cancel := tenantContext(ctx, named, timeout)
-	defer cancel()
-	ctx, span := h.cfg.request(ctx, pushName, parent)
+	due := newDueContext(tenant.Inject(ctx, named), timeout)
+	defer due.end()
+	ctx, span := h.cfg.request(due, pushName, parent)
 	id, err := tenant.ID(ctx)
 	defer func() { span.End(err) }()
 	if err == nil && len(d.streams) > 0 {
