@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/s2"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
 	"logstore/pkg/limits"
@@ -93,4 +95,32 @@ func BenchmarkPush(b *testing.B) {
 			l.LogLevelFields = []string{"LEVEL", "Level", "lvl", "severity", "loglevel"}
 		})
 	})
+}
+
+// promptPeers take everything at once.
+type promptPeers struct{ *testCluster }
+
+func (promptPeers) Send(_ context.Context, _, _ string, _ []byte, _ time.Duration, done func(error)) {
+	done(nil)
+}
+
+// BenchmarkReplicas writes a small push to two of three members that take it at once: the cost of the choice and the messages.
+func BenchmarkReplicas(b *testing.B) {
+	c := newTestCluster(b, 3, 2)
+	r := *c.d.ingester.(*replicas)
+	r.peers, r.local = promptPeers{c}, nowhere{}
+	streams := make([]wire.Stream, 3)
+	for i := range streams {
+		lbls := labels.FromStrings("app", "x", "n", fmt.Sprint(i))
+		streams[i] = wire.Stream{Labels: lbls, Text: lbls.String(), Hash: labels.StableHash(lbls)}
+		for n := range 20 {
+			streams[i].Entries = append(streams[i].Entries, wire.PushEntry{Timestamp: int64(n), Line: bytes.Repeat([]byte("x"), 150)})
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := r.Push(b.Context(), "acme", streams); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -79,7 +79,7 @@ func New(cfg Config, deps Deps) (*Distributor, error) {
 	if deps.Ring != nil {
 		d.ingester = &replicas{
 			factor: cfg.ReplicationFactor, timeout: cfg.RemoteTimeout, ring: deps.Ring, peers: deps.Peers, transfer: deps.Transfer, local: deps.Ingester,
-			metrics: d.metrics, log: deps.Log,
+			metrics: d.metrics, log: deps.Log, writes: newWrites(),
 		}
 	}
 	return d, nil

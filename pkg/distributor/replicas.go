@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"logstore/pkg/ring"
@@ -45,14 +46,14 @@ type replicas struct {
 	local    Ingester
 	metrics  *metrics
 	log      *slog.Logger
+	// writes keeps the memory of pushes.
+	writes *sync.Pool
 }
 
 // Push stores the streams on their replicas. A member that fails, or is slow, is replaced by the next one of the ring. If
 // there are fewer that take them, at least one copy is stored.
 func (r *replicas) Push(ctx context.Context, tenant string, streams []wire.Stream) error {
-	w := &write{
-		r: r, ctx: ctx, tenant: tenant, streams: streams, state: make([]streamWrite, len(streams)), open: len(streams), wake: make(chan struct{}, 1),
-	}
+	w := newWrite(ctx, r, tenant, streams)
 	defer w.release()
 	w.advance()
 	for w.open > 0 {

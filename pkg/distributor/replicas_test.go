@@ -33,7 +33,11 @@ const (
 	fails
 	hangs
 	refuses
+	slow
 )
+
+// slowness is how long a slow member takes.
+const slowness = 3 * time.Second
 
 // testCluster is a ring whose members store what they get, through the messages that real ones send each other.
 type testCluster struct {
@@ -55,7 +59,7 @@ type testMember struct {
 	lines    map[string]int
 }
 
-func newTestCluster(t *testing.T, members, factor int) *testCluster {
+func newTestCluster(t testing.TB, members, factor int) *testCluster {
 	t.Helper()
 	c := &testCluster{factor: factor}
 	log := slog.New(slog.DiscardHandler)
@@ -148,6 +152,10 @@ func (m *testMember) store(ctx context.Context, _ string, streams []wire.Stream)
 		<-ctx.Done()
 		m.mu.Lock()
 		return ctx.Err()
+	case slow:
+		m.mu.Unlock()
+		time.Sleep(slowness)
+		m.mu.Lock()
 	}
 	var refused *wire.RefusedError
 	for k := range streams {
@@ -284,6 +292,27 @@ func TestReplicaRefuses(t *testing.T) {
 		require.Equal(t, 2, least)
 		require.Equal(t, 3, most)
 	}
+}
+
+// TestLateAnswer has a member store a push that was answered without it, while the next push waits for it in vain: that one has no
+// copy more for it.
+func TestLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 2, 2)
+		for round := range 3 {
+			c.members[1].fault = slow
+			took, err := c.push(t)
+			require.NoError(t, err)
+			require.Equal(t, 1200*time.Millisecond, took, "it was given up on")
+			c.members[1].fault = hangs
+			time.Sleep(slowness - took - 100*time.Millisecond)
+			took, err = c.push(t)
+			require.NoError(t, err)
+			require.Equal(t, 1200*time.Millisecond, took)
+			require.Equal(t, float64(2*testStreams*(round+1)), c.degraded())
+			time.Sleep(10 * time.Second)
+		}
+	})
 }
 
 // TestClientGone has a client that does not wait for slow members.

@@ -16,7 +16,8 @@ import (
 // slowAfter is how much longer than its patience a push may take until the member counts as one that does not answer.
 const slowAfter = time.Second
 
-// write is one push on its way to its replicas. One goroutine has it.
+// write is one push on its way to its replicas. One goroutine has it. Its memory serves the next push, unless a member that was given
+// up on may still answer this one.
 type write struct {
 	r       *replicas
 	ctx     context.Context
@@ -38,33 +39,67 @@ type write struct {
 	wake    chan struct{}
 	mu      sync.Mutex
 	results []result
+
+	// These are memory: of the batches of a round, of the streams that one is sent, and of results that were taken.
+	round  []*batch
+	picked []wire.Stream
+	list   []*wire.Stream
+	taken  []result
 }
 
 // runMemories keeps the memory of runs for the next push.
 var runMemories = sync.Pool{New: func() any { return new(rpc.RunMemory) }}
+
+// newWrites returns a pool of writes.
+func newWrites() *sync.Pool {
+	return &sync.Pool{New: func() any { return &write{wake: make(chan struct{}, 1)} }}
+}
+
+// maxPooledStreams bounds the pushes whose memory is kept.
+const maxPooledStreams = 1 << 10
+
+func newWrite(ctx context.Context, r *replicas, tenant string, streams []wire.Stream) *write {
+	w := r.writes.Get().(*write)
+	w.r, w.ctx, w.tenant, w.streams, w.open = r, ctx, tenant, streams, len(streams)
+	w.state = slices.Grow(w.state[:0], len(streams))[:len(streams)]
+	for i := range w.state {
+		w.state[i] = streamWrite{members: w.state[i].members[:0]}
+	}
+	return w
+}
 
 // release ends a write of which nothing is awaited any more.
 func (w *write) release() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	if w.runs == nil {
+	if w.runs != nil {
+		for i := range w.streams {
+			w.streams[i].Runs = nil
+		}
+		w.runs.Forget()
+		runMemories.Put(w.runs)
+	}
+	if len(w.waiting) > 0 || cap(w.state) > maxPooledStreams {
 		return
 	}
-	for i := range w.streams {
-		w.streams[i].Runs = nil
-	}
-	w.runs.Forget()
-	runMemories.Put(w.runs)
+	clear(w.picked[:cap(w.picked)])
+	clear(w.list[:cap(w.list)])
+	clear(w.round[:cap(w.round)])
+	clear(w.taken[:cap(w.taken)])
+	clear(w.results[:cap(w.results)])
+	pool := w.r.writes
+	w.r, w.ctx, w.streams, w.runs, w.refusals, w.failure = nil, nil, nil, nil, nil, nil
+	pool.Put(w)
 }
 
 // streamWrite is where one stream stands.
 type streamWrite struct {
 	// members are those that may take it, in order; next is the first that was not asked. At first they are the replica
-	// set; once that does not do they are all (walked), but for those that do not answer: last.
+	// set (found); once that does not do they are all (walked), but for those that do not answer: last.
 	members, last []ring.Member
 	next          int
-	walked        bool
+	found, walked bool
 	// copies were stored. hoped is the number of batches under way that will store it in time, alive of those that were not
 	// given up on, under of all.
 	copies, hoped, alive, under int
@@ -73,7 +108,7 @@ type streamWrite struct {
 
 // batch is what one member was sent.
 type batch struct {
-	member  ring.Member
+	member  *ring.Member
 	streams []int
 	// hedged tells that another member was sent the same, abandoned that the member was given up on.
 	hedged, abandoned bool
@@ -89,8 +124,9 @@ type result struct {
 // more reports whether there is a member that was not asked for a stream.
 func (w *write) more(i int) bool {
 	s := &w.state[i]
-	if s.members == nil {
-		s.members = w.r.ring.Replicas(nil, ring.Token(w.tenant, w.streams[i].Hash))
+	if !s.found {
+		s.found = true
+		s.members = w.r.ring.Replicas(s.members, ring.Token(w.tenant, w.streams[i].Hash))
 		for k := range s.members {
 			if w.standing(&s.members[k]) != rpc.Good {
 				s.members = s.members[:0]
@@ -135,7 +171,7 @@ func (w *write) standing(m *ring.Member) rpc.Standing {
 // advance sends every stream to as many members as it lacks copies, and settles those that have all they can get.
 func (w *write) advance() {
 	for {
-		var batches []*batch
+		batches := w.round[:0]
 		for i := range w.state {
 			s := &w.state[i]
 			for !s.settled && s.copies+s.hoped < w.r.factor && w.more(i) {
@@ -148,6 +184,7 @@ func (w *write) advance() {
 			}
 			w.settle(i)
 		}
+		w.round = batches
 		if len(batches) == 0 {
 			return
 		}
@@ -180,7 +217,7 @@ func addTo(batches []*batch, m *ring.Member, stream int) []*batch {
 			return batches
 		}
 	}
-	return append(batches, &batch{member: *m, streams: []int{stream}})
+	return append(batches, &batch{member: m, streams: append(make([]int, 0, 4), stream)})
 }
 
 // settle ends the wait for a stream that has its copies, or that cannot get more.
@@ -199,28 +236,28 @@ func (w *write) settle(i int) {
 	w.open--
 }
 
-// pick returns the streams of a batch.
+// pick returns the streams of a batch, until the next is picked.
 func (w *write) pick(b *batch) []wire.Stream {
 	if len(b.streams) == len(w.streams) {
 		return w.streams
 	}
-	out := make([]wire.Stream, len(b.streams))
-	for k, i := range b.streams {
-		out[k] = w.streams[i]
+	w.picked = w.picked[:0]
+	for _, i := range b.streams {
+		w.picked = append(w.picked, w.streams[i])
 	}
-	return out
+	return w.picked
 }
 
 // send writes a batch to another member. The message is made before it returns: the streams belong to the caller of Push,
 // which does not wait for members that are too slow.
 func (w *write) send(b *batch) {
-	list := make([]*wire.Stream, len(b.streams))
-	for k, i := range b.streams {
-		list[k] = &w.streams[i]
+	w.list = w.list[:0]
+	for _, i := range b.streams {
+		w.list = append(w.list, &w.streams[i])
 	}
 	b.due = time.Now().Add(w.r.peers.Patience(b.member.Addr))
 	w.waiting = append(w.waiting, b)
-	w.r.peers.Send(w.ctx, b.member.Addr, w.tenant, rpc.EncodePush(list), w.r.timeout, func(err error) {
+	w.r.peers.Send(w.ctx, b.member.Addr, w.tenant, rpc.EncodePush(w.list), w.r.timeout, func(err error) {
 		w.mu.Lock()
 		w.results = append(w.results, result{b, err})
 		w.mu.Unlock()
@@ -245,10 +282,9 @@ func (w *write) wait() error {
 	select {
 	case <-w.wake:
 		w.mu.Lock()
-		results := w.results
-		w.results = nil
+		w.taken, w.results = w.results, w.taken[:0]
 		w.mu.Unlock()
-		for _, res := range results {
+		for _, res := range w.taken {
 			w.waiting = slices.DeleteFunc(w.waiting, func(b *batch) bool { return b == res.b })
 			w.finished(res)
 		}
