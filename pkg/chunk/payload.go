@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 
 	"logstore/pkg/compress"
+	"logstore/pkg/decbuf"
 )
 
 const (
@@ -117,10 +118,10 @@ func (l *layout) readSections(p []byte) error {
 
 // readMetas decodes the table of blocks.
 func readMetas(p []byte, l *layout) ([]Block, error) {
-	r := metaReader{rest: l.metas}
+	r := decbuf.Buf{B: l.metas}
 	// The smallest row takes five bytes, six from version 3 on.
-	count := r.uvarint()
-	if r.bad || count > uint64(len(r.rest)/5) {
+	count := r.Uvarint()
+	if r.Failed() || count > uint64(len(r.B)/5) {
 		return nil, fmt.Errorf("%w: table of %d blocks in %d bytes", ErrCorrupt, count, len(l.metas))
 	}
 	blocks := make([]Block, count)
@@ -128,15 +129,15 @@ func readMetas(p []byte, l *layout) ([]Block, error) {
 	before := 0
 	for i := range blocks {
 		b := &blocks[i]
-		entries := r.uvarint()
-		b.MinTime, b.MaxTime = r.varint(), r.varint()
-		offset := r.uvarint()
+		entries := r.Uvarint()
+		b.MinTime, b.MaxTime = r.Varint(), r.Varint()
+		offset := r.Uvarint()
 		size := uint64(0)
 		if l.version >= Version3 {
-			size = r.uvarint()
+			size = r.Uvarint()
 		}
-		length := r.uvarint()
-		if r.bad {
+		length := r.Uvarint()
+		if r.Failed() {
 			return nil, fmt.Errorf("%w: bad row of block %d", ErrCorrupt, i)
 		}
 		if offset > body || length > body || offset+length+4 > body || entries > MaxBlockBytes || size > MaxBlockBytes {
@@ -151,28 +152,11 @@ func readMetas(p []byte, l *layout) ([]Block, error) {
 		}
 		before = int(end) + 4
 	}
-	if len(r.rest) > 0 {
-		return nil, fmt.Errorf("%w: %d bytes behind the table of blocks", ErrCorrupt, len(r.rest))
+	if len(r.B) > 0 {
+		return nil, fmt.Errorf("%w: %d bytes behind the table of blocks", ErrCorrupt, len(r.B))
 	}
 	return blocks, nil
 }
-
-// metaReader reads varints and remembers whether one was bad.
-type metaReader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *metaReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.bad, n = true, len(r.rest)
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-func (r *metaReader) varint() int64 { return unzigzag(r.uvarint()) }
 
 // appendPayload writes sealed blocks, which are in order and of one encoding and layout, as version 3 or 4.
 func appendPayload(dst []byte, version byte, enc compress.Encoding, blocks []Block, symbols []string) ([]byte, error) {

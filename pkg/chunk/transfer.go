@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"logstore/pkg/compress"
+	"logstore/pkg/decbuf"
 )
 
 // How a member sends a chunk that it holds in memory to another one: blocks as they are, raw or sealed, so that neither side
@@ -93,101 +94,51 @@ func transferTables(c *Chunk) (tables [][]string, of []int, err error) {
 
 // OpenTransfer reads what AppendTransfer wrote. The blocks alias b.
 func OpenTransfer(b []byte) (*Chunk, error) {
-	r := transferReader{b: b}
-	if v := r.byte(); v != transferVersion {
+	r := transferReader{decbuf.Buf{B: b}}
+	if v := r.Byte(); v != transferVersion {
 		return nil, fmt.Errorf("%w: transfer of version %d", ErrCorrupt, v)
 	}
-	tables := make([]*Symbols, r.count())
+	tables := make([]*Symbols, r.Count(1))
 	for i := range tables {
-		t := &Symbols{strings: make([]string, r.count())}
+		t := &Symbols{strings: make([]string, r.Count(1))}
 		for k := range t.strings {
-			t.strings[k] = string(r.take(r.uvarint()))
+			t.strings[k] = r.Text()
 		}
 		tables[i] = t
 	}
-	c := &Chunk{Blocks: make([]Block, 0, r.count())}
+	c := &Chunk{Blocks: make([]Block, 0, r.Count(1))}
 	for range cap(c.Blocks) {
 		c.Blocks = append(c.Blocks, r.block(tables))
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Whole() {
 		return nil, fmt.Errorf("%w: transfer of %d bytes", ErrCorrupt, len(b))
 	}
 	return c, nil
 }
 
-// transferReader reads numbers; once bad, everything is zero.
-type transferReader struct {
-	b   []byte
-	bad bool
-}
+// transferReader reads numbers and blocks.
+type transferReader struct{ decbuf.Buf }
 
-func (r *transferReader) take(n uint64) []byte {
-	if r.bad || n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	v := r.b[:n:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *transferReader) byte() byte {
-	if v := r.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
-func (r *transferReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// count returns a number of things that take a byte each at least.
-func (r *transferReader) count() int {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (r *transferReader) size() int {
-	n := r.uvarint()
-	if n > math.MaxInt32 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	return int(n)
-}
+func (r *transferReader) size() int { return int(r.Upto(math.MaxInt32)) }
 
 func (r *transferReader) block(tables []*Symbols) Block {
-	u := r.uvarint()
-	b := Block{MinTime: unzigzag(u)}
-	b.MaxTime = b.MinTime + int64(r.uvarint())
+	b := Block{MinTime: r.Varint()}
+	b.MaxTime = b.MinTime + int64(r.Uvarint())
 	b.Entries, b.Size = r.size(), r.size()
-	flags := r.byte()
+	flags := r.Byte()
 	b.raw, b.pairs, b.ascending = flags&transferRaw != 0, flags&transferPairs != 0, flags&transferAscending != 0
 	b.enc = compress.Encoding(r.size())
-	if sum := r.take(4); sum != nil {
-		b.sum = binary.LittleEndian.Uint32(sum)
-	}
-	if t := r.uvarint(); t > uint64(len(tables)) {
-		r.bad = true
+	b.sum = r.Le32()
+	if t := r.Uvarint(); t > uint64(len(tables)) {
+		r.Fail("bad block")
 	} else if t > 0 {
 		b.Symbols = tables[t-1]
 	}
-	b.data = r.take(r.uvarint())
+	b.data = r.Section()
 	// A raw block is handed out: nobody may use its buffer again.
 	b.shared = b.raw
 	if b.MaxTime < b.MinTime || !b.raw && !b.enc.Valid() || flags >= 2*transferAscending {
-		r.bad = true
+		r.Fail("bad block")
 	}
 	return b
 }

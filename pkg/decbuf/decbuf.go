@@ -17,6 +17,7 @@ type Buf struct {
 const (
 	faultShort  = "it ends early"
 	faultNumber = "bad number"
+	faultLarge  = "number is too large"
 	faultCount  = "it names more than it has"
 	faultMore   = "bytes follow its end"
 )
@@ -59,6 +60,16 @@ func (d *Buf) Uvarint() uint64 {
 		return 0
 	}
 	d.B = d.B[n:]
+	return v
+}
+
+// Upto takes an unsigned LEB128 number that must not be larger than most.
+func (d *Buf) Upto(most uint64) uint64 {
+	v := d.Uvarint()
+	if v > most {
+		d.Fail(faultLarge)
+		return 0
+	}
 	return v
 }
 

@@ -82,6 +82,11 @@ func TestFirstFault(t *testing.T) {
 	d = Buf{B: []byte{1}}
 	require.EqualError(t, d.End(errKind), "bad thing: bytes follow its end")
 
+	d = Buf{B: []byte{7, 8}}
+	require.EqualValues(t, 7, d.Upto(7))
+	require.Zero(t, d.Upto(7))
+	require.EqualError(t, d.Err(errKind), "bad thing: number is too large")
+
 	d = Buf{B: []byte{0xff}}
 	require.Zero(t, d.Varint())
 	require.EqualError(t, d.Err(errKind), "bad thing: bad number")

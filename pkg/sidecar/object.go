@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"logstore/pkg/decbuf"
 	"logstore/pkg/model"
 )
 
@@ -149,14 +150,14 @@ func Open(data []byte, ref model.ChunkRef) (*Object, Layout, error) {
 	if sumOf(front) != binary.BigEndian.Uint32(data[l.Directory-4:]) {
 		return nil, l, fmt.Errorf("%w: checksum of the directory", ErrCorrupt)
 	}
-	r := reader{rest: front[frontSize:]}
+	r := reader{decbuf.Buf{B: front[frontSize:]}}
 	o := &Object{}
 	r.head(o)
-	if !r.bad && o.Ref != ref {
+	if !r.Failed() && o.Ref != ref {
 		return nil, l, fmt.Errorf("%w: %s/%x/%x:%x:%x", ErrForeign, o.Ref.Tenant, o.Ref.Fingerprint, o.Ref.From, o.Ref.Through, o.Ref.Checksum)
 	}
 	sums := r.rows(o)
-	if r.bad || len(r.rest) > 0 {
+	if !r.Whole() {
 		return nil, l, fmt.Errorf("%w: bad directory", ErrCorrupt)
 	}
 	return o, l, o.attach(data, sums, &l)
@@ -220,94 +221,46 @@ func (o *Object) attach(data []byte, sums []rowSums, l *Layout) error {
 	return nil
 }
 
-// reader takes numbers from the front of a directory and remembers whether one was bad.
-type reader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	return v * uint64(r.skip(n))
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.rest)
-	return v * int64(r.skip(n))
-}
-
-// skip goes n bytes on and returns 1, or 0 if they are not there.
-func (r *reader) skip(n int) int {
-	if n <= 0 || n > len(r.rest) {
-		r.bad, r.rest = true, nil
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return 1
-}
+// reader reads a directory.
+type reader struct{ decbuf.Buf }
 
 // size reads a number of at most the given size.
-func (r *reader) size(most uint64) int {
-	v := r.uvarint()
-	if v > most {
-		r.bad = true
-		return 0
-	}
-	return int(v)
-}
-
-func (r *reader) bytes(n int) []byte {
-	b := r.rest
-	if r.skip(n) == 0 {
-		return make([]byte, n)
-	}
-	return b[:n]
-}
+func (r *reader) size(most uint64) int { return int(r.Upto(most)) }
 
 func (r *reader) head(o *Object) {
-	tenant, rest, ok := cutSection(r.rest)
-	if !ok {
-		r.bad = true
-		return
-	}
-	r.rest = rest
-	o.Ref.Tenant = string(tenant)
-	o.Ref.Fingerprint = binary.BigEndian.Uint64(r.bytes(8))
-	o.Ref.From, o.Ref.Through = r.varint(), r.varint()
-	o.Ref.Checksum = binary.BigEndian.Uint32(r.bytes(4))
+	o.Ref.Tenant = r.Text()
+	o.Ref.Fingerprint = r.Be64()
+	o.Ref.From, o.Ref.Through = r.Varint(), r.Varint()
+	o.Ref.Checksum = r.Be32()
 	o.Size = r.size(math.MaxUint32)
-	o.Version, o.Encoding = r.bytes(1)[0], r.bytes(1)[0]
+	o.Version, o.Encoding = r.Byte(), r.Byte()
 	o.SymbolsOffset, o.SymbolsLength = r.size(math.MaxUint32), r.size(math.MaxUint32)
 	if o.SymbolsOffset+o.SymbolsLength > o.Size {
-		r.bad = true
+		r.Fail("symbols beyond the end")
 	}
 }
 
 func (r *reader) rows(o *Object) []rowSums {
-	count := r.uvarint()
-	if r.bad || count > uint64(len(r.rest)/rowSize) {
-		r.bad = true
-		return nil
-	}
+	count := r.Count(rowSize)
 	o.Places, o.Blocks = make([]Place, count), make([]Block, count)
 	sums := make([]rowSums, count)
 	for i := range sums {
 		p, b := &o.Places[i], &o.Blocks[i]
-		flags := r.bytes(1)[0]
+		flags := r.Byte()
 		b.Unique = flags&flagUnique != 0
-		b.MinTime = r.varint()
-		span := r.uvarint()
+		b.MinTime = r.Varint()
+		span := r.Uvarint()
 		b.MaxTime = b.MinTime + int64(span)
 		b.Entries = r.size(maxEntries)
 		b.LineBytes, b.MetaBytes = int64(r.size(math.MaxInt64)), int64(r.size(math.MaxInt64))
 		p.Offset, p.Length, p.Size = r.size(math.MaxUint32), r.size(math.MaxUint32), r.size(math.MaxUint32)
-		p.Sum = binary.BigEndian.Uint32(r.bytes(4))
+		p.Sum = r.Be32()
 		sums[i].columns = r.size(math.MaxInt32)
-		sums[i].columnsSum = binary.BigEndian.Uint32(r.bytes(4))
+		sums[i].columnsSum = r.Be32()
 		sums[i].filter = r.size(math.MaxInt32)
-		sums[i].filterSum = binary.BigEndian.Uint32(r.bytes(4))
+		sums[i].filterSum = r.Be32()
 		if flags > flagUnique || b.MaxTime < b.MinTime || p.Offset+p.Length > o.Size {
-			r.bad = true
+			r.Fail("bad row")
 		}
 	}
 	return sums

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"logstore/pkg/decbuf"
 	"logstore/pkg/model"
 )
 
@@ -127,20 +128,16 @@ func OpenPack(data []byte, tenant string) (*Pack, error) {
 }
 
 func (p *Pack) readRows(b []byte) bool {
-	r := reader{rest: b}
-	count := r.uvarint()
-	if r.bad || count > uint64(len(r.rest)/packRowSize) {
-		return false
-	}
-	p.rows = make([]packRow, count)
+	r := reader{decbuf.Buf{B: b}}
+	p.rows = make([]packRow, r.Count(packRowSize))
 	from, at := int64(0), uint64(p.begin)
 	for i := range p.rows {
-		from += r.varint()
-		row := packRow{from: from, fingerprint: binary.BigEndian.Uint64(r.bytes(8))}
-		row.through = from + r.varint()
-		row.checksum = binary.BigEndian.Uint32(r.bytes(4))
+		from += r.Varint()
+		row := packRow{from: from, fingerprint: r.Be64()}
+		row.through = from + r.Varint()
+		row.checksum = r.Be32()
 		at += uint64(r.size(math.MaxInt32))
-		if r.bad || at > math.MaxInt32 {
+		if r.Failed() || at > math.MaxInt32 {
 			return false
 		}
 		row.end = uint32(at)
@@ -149,7 +146,7 @@ func (p *Pack) readRows(b []byte) bool {
 			return false
 		}
 	}
-	return len(r.rest) == 0
+	return r.Whole()
 }
 
 func (p *Pack) ref(i int) model.ChunkRef {
