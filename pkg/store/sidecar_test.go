@@ -427,3 +427,26 @@ func TestTotals(t *testing.T) {
 	require.Equal(t, want, d.run(query, 0))
 	require.Positive(t, d.whole+d.ranges)
 }
+
+// TestSidecarsUsedLastStay fills a cache three times over, half of it with sidecars that are used all the while, by lookups and by counts.
+func TestSidecarsUsedLastStay(t *testing.T) {
+	c := newSidecars(SidecarConfig{CacheBytes: 100 * slotBytes})
+	ref := func(i int) model.ChunkRef { return model.ChunkRef{Tenant: "acme", From: int64(i)} }
+	for i := range 300 {
+		c.put(ref(i), nil, 0)
+		require.LessOrEqual(t, c.bytes, c.cfg.CacheBytes)
+		for k := range min(i, 40) {
+			if of := ref(k); k%2 == 0 {
+				_, known := c.get(of, false)
+				require.True(t, known, "%d after %d", k, i)
+			} else {
+				_, _ = c.totals(&of)
+			}
+		}
+	}
+	for k := range 40 {
+		require.Contains(t, c.byRef, ref(k))
+	}
+	require.NotContains(t, c.byRef, ref(100))
+	require.Contains(t, c.byRef, ref(299))
+}

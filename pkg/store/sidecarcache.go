@@ -20,7 +20,7 @@ type sidecars struct {
 
 	mu    sync.Mutex
 	bytes int64
-	byRef map[model.ChunkRef]*list.Element
+	byRef map[model.ChunkRef]*cachedSidecar
 	// order has the one used last in front.
 	order list.List
 	odds  map[string]*odds
@@ -37,6 +37,8 @@ type cachedSidecar struct {
 	// totals are those of the object's blocks, if counted.
 	totals  sidecar.Totals
 	counted bool
+	// place is that in the order.
+	place *list.Element
 }
 
 // odds count the tries to read sidecars of a tenant.
@@ -55,7 +57,7 @@ const (
 func newSidecars(cfg SidecarConfig) *sidecars {
 	return &sidecars{
 		cfg: cfg, now: time.Now, listings: listings{now: time.Now, byStream: map[streamKey]*listing{}},
-		byRef: map[model.ChunkRef]*list.Element{}, odds: map[string]*odds{},
+		byRef: map[model.ChunkRef]*cachedSidecar{}, odds: map[string]*odds{},
 	}
 }
 
@@ -63,28 +65,34 @@ func newSidecars(cfg SidecarConfig) *sidecars {
 func (c *sidecars) get(ref model.ChunkRef, filters bool) (o *sidecar.Object, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.byRef[ref]
-	if e == nil {
+	s := c.byRef[ref]
+	if s == nil {
 		return nil, false
 	}
-	s := e.Value.(*cachedSidecar)
 	if s.object == nil && c.now().Sub(s.at) > negativeFor || filters && s.object != nil && s.got < math.MaxInt {
 		return nil, false
 	}
-	c.order.MoveToFront(e)
+	c.touchLocked(s)
 	return s.object, true
+}
+
+// touchLocked takes note that a sidecar was used. While there is room for as many again, that matters to none of them, and for the
+// thousands that a query may use it takes time.
+func (c *sidecars) touchLocked(s *cachedSidecar) {
+	if c.bytes > c.cfg.CacheBytes/2 {
+		c.order.MoveToFront(s.place)
+	}
 }
 
 // totals returns the numbers of all entries of a chunk, if its sidecar was read and they can be told from it.
 func (c *sidecars) totals(ref *model.ChunkRef) (t sidecar.Totals, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.byRef[*ref]
-	if e == nil {
+	s := c.byRef[*ref]
+	if s == nil {
 		return t, false
 	}
-	s := e.Value.(*cachedSidecar)
-	c.order.MoveToFront(e)
+	c.touchLocked(s)
 	return s.totals, s.counted
 }
 
@@ -100,7 +108,7 @@ func (c *sidecars) put(ref model.ChunkRef, o *sidecar.Object, got int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropLocked(ref)
-	c.byRef[ref] = c.order.PushFront(s)
+	c.byRef[ref], s.place = s, c.order.PushFront(s)
 	c.bytes += s.bytes
 	for c.bytes > c.cfg.CacheBytes && c.order.Len() > 0 {
 		c.dropLocked(c.order.Back().Value.(*cachedSidecar).ref)
@@ -114,9 +122,9 @@ func (c *sidecars) drop(ref model.ChunkRef) {
 }
 
 func (c *sidecars) dropLocked(ref model.ChunkRef) {
-	if e := c.byRef[ref]; e != nil {
-		c.bytes -= e.Value.(*cachedSidecar).bytes
-		c.order.Remove(e)
+	if s := c.byRef[ref]; s != nil {
+		c.bytes -= s.bytes
+		c.order.Remove(s.place)
 		delete(c.byRef, ref)
 	}
 }

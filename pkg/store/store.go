@@ -200,37 +200,33 @@ func (s *Store) Select(ctx context.Context, sel logql.Selection) ([]logql.Stream
 	if err != nil {
 		return nil, err
 	}
-	streams := make([]logql.Stream, 0, len(series))
-	chunks := 0
-	family := &siblings{store: s}
+	family, named := &siblings{store: s}, 0
 	for i := range series {
-		pieces := s.pieces(series[i], sel, family)
-		if len(pieces) > 0 {
-			chunks += len(pieces)
-			streams = append(streams, logql.Stream{Labels: series[i].Labels, Pieces: pieces})
-		}
+		named += len(series[i].Chunks)
 	}
-	s.metrics.chunksPerQuery.Observe(float64(chunks))
+	// Two pieces of memory for all, since there may be very many streams of few chunks.
+	streams, list, pieces := make([]logql.Stream, 0, len(series)), make([]piece, named), make([]logql.Piece, 0, named)
+	for i := range series {
+		from := len(pieces)
+		for _, c := range series[i].Chunks {
+			// Rows are of milliseconds; the interval is exact to the nanosecond.
+			if first, last := c.Bounds(); sel.Interval.Overlaps(first, last) {
+				p := &list[len(pieces)]
+				p.store, p.name, p.siblings = s, c, family
+				pieces = append(pieces, p)
+			}
+		}
+		n := len(pieces)
+		if n == from {
+			continue
+		}
+		if s.sidecars.cfg.Enabled {
+			family.pieces = append(family.pieces, list[from:n:n])
+		}
+		streams = append(streams, logql.Stream{Labels: series[i].Labels, Pieces: pieces[from:n:n]})
+	}
+	s.metrics.chunksPerQuery.Observe(float64(len(pieces)))
 	return streams, nil
-}
-
-// pieces returns the chunks of a stream that touch the interval, exactly to the nanosecond.
-func (s *Store) pieces(series schema.Series, sel logql.Selection, family *siblings) []logql.Piece {
-	list, n := make([]piece, len(series.Chunks)), 0
-	for _, c := range series.Chunks {
-		if first, last := c.Bounds(); sel.Interval.Overlaps(first, last) {
-			list[n].store, list[n].name, list[n].siblings = s, c, family
-			n++
-		}
-	}
-	out := make([]logql.Piece, n)
-	for i := range out {
-		out[i] = &list[i]
-	}
-	if s.sidecars.cfg.Enabled {
-		family.pieces = append(family.pieces, list[:n])
-	}
-	return out
 }
 
 // Series implements logql.Source.

@@ -41,7 +41,7 @@ func newGrouper(g *syntax.Grouping) *grouper {
 
 func (g *grouper) group(l labels.Labels) labels.Labels {
 	switch {
-	case g.grouping == nil:
+	case g.grouping == nil, !g.grouping.Without && len(g.grouping.Labels) == 0:
 		return labels.EmptyLabels()
 	case g.grouping.Without:
 		g.builder.Reset(l)
