@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"syscall"
 )
@@ -63,6 +64,8 @@ func (l *Log) append(record []byte, seg uint64) (Position, error) {
 		lead = <-w.wake
 	}
 	if lead {
+		// Appenders that can go on at once join the group; where there are none nothing is waited for. A write costs more than that.
+		runtime.Gosched()
 		l.lead(w)
 	}
 	w.record = nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -154,6 +155,24 @@ func TestConcurrentAppendersShareWrites(t *testing.T) {
 	require.Len(t, got, n)
 }
 
+// TestRunnableAppendersShareWrites has appenders of one processor that could all go on: they need few writes.
+func TestRunnableAppendersShareWrites(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	l := open(t, t.TempDir(), OS)
+	const appenders, rounds = 8, 25
+	for range rounds {
+		var wg sync.WaitGroup
+		for range appenders {
+			wg.Go(func() { add(t, l, "record") })
+		}
+		wg.Wait()
+	}
+	stats := l.Stats()
+	require.EqualValues(t, appenders*rounds, stats.Records)
+	require.Less(t, stats.Writes, stats.Records/2)
+	require.NoError(t, l.Close())
+}
+
 func TestConcurrentAppendAndTruncate(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir, OS)
@@ -300,10 +319,11 @@ func TestConfig(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	for _, size := range []int{1 << 10, 1 << 20} {
+	for _, size := range []int{1 << 10, 10 << 10, 1 << 20} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			l, err := Open(Config{Dir: b.TempDir(), SegmentSize: 64 << 20}, OS)
 			require.NoError(b, err)
+			b.SetParallelism(4)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
@@ -318,6 +338,7 @@ func BenchmarkAppend(b *testing.B) {
 					}
 				}
 			})
+			b.ReportMetric(float64(l.Stats().Writes)/float64(l.Stats().Records), "writes/op")
 			require.NoError(b, l.Close())
 		})
 	}
