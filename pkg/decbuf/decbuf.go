@@ -1,6 +1,7 @@
 package decbuf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -16,16 +17,17 @@ type Buf struct {
 // What is wrong where this package finds it.
 const (
 	faultShort  = "it ends early"
+	faultValue  = "bad value"
 	faultNumber = "bad number"
 	faultLarge  = "number is too large"
 	faultCount  = "it names more than it has"
 	faultMore   = "bytes follow its end"
 )
 
-// Fail notes what is wrong, unless a fault was found before. The text must not be empty.
+// Fail notes what is wrong, unless a fault was found before.
 func (d *Buf) Fail(what string) {
 	if d.fault == "" {
-		d.fault = what
+		d.fault = cmp.Or(what, faultValue)
 	}
 	d.B = nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/model"
 	"logstore/pkg/wire"
 )
@@ -19,125 +20,44 @@ import (
 var errMessage = errors.New("bad message")
 
 // decoder reads the parts of a message; after a failure everything is zero.
-type decoder struct {
-	b   []byte
-	err error
-}
+type decoder struct{ decbuf.Buf }
 
 // newDecoder checks the version and returns a decoder of the rest.
 func newDecoder(b []byte) *decoder {
-	d := &decoder{b: b}
-	if v := d.byte(); d.err == nil && v != formatVersion {
-		d.fail(fmt.Sprintf("version %d is not known here", v))
+	d := &decoder{decbuf.Buf{B: b}}
+	if v := d.Byte(); !d.Failed() && v != formatVersion {
+		d.Fail(fmt.Sprintf("version %d is not known here", v))
 	}
 	return d
 }
 
-func (d *decoder) fail(what string) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: %s", errMessage, what)
-	}
-	d.b = nil
-}
+// err returns what is wrong with the message so far.
+func (d *decoder) err() error { return d.Err(errMessage) }
 
-func (d *decoder) take(n uint64) []byte {
-	if n > uint64(len(d.b)) {
-		d.fail("it ends early")
-		return nil
-	}
-	v := d.b[:n:n]
-	d.b = d.b[n:]
-	return v
-}
+// end returns what is wrong with the message, in which nothing may be left.
+func (d *decoder) end() error { return d.End(errMessage) }
 
-func (d *decoder) byte() byte {
-	if v := d.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
-func (d *decoder) uint32() uint32 {
-	if v := d.take(4); v != nil {
-		return binary.LittleEndian.Uint32(v)
-	}
-	return 0
-}
-
-func (d *decoder) uint64() uint64 {
-	if v := d.take(8); v != nil {
-		return binary.LittleEndian.Uint64(v)
-	}
-	return 0
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail("bad number")
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.fail("bad number")
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) int() int {
-	v := d.uvarint()
-	if v > math.MaxInt32 {
-		d.fail("number is too large")
-		return 0
-	}
-	return int(v)
-}
-
-func (d *decoder) bytes() []byte { return d.take(d.uvarint()) }
-
-// str returns a string of its own.
-func (d *decoder) str() string { return string(d.bytes()) }
-
-// count returns the number of things that follow and take a byte each at least.
-func (d *decoder) count() int {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.fail("it names more than it has")
-		return 0
-	}
-	return int(n)
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
+func (d *decoder) int() int { return int(d.Upto(math.MaxInt32)) }
 
 func appendLabels(b []byte, lbls labels.Labels) []byte {
 	b = binary.AppendUvarint(b, uint64(lbls.Len()))
 	lbls.Range(func(l labels.Label) {
-		b = appendString(b, l.Name)
-		b = appendString(b, l.Value)
+		b = decbuf.AppendString(b, l.Name)
+		b = decbuf.AppendString(b, l.Value)
 	})
 	return b
 }
 
 func (d *decoder) labels() labels.Labels {
-	n := d.count()
+	n := d.Count(1)
 	b := labels.NewScratchBuilder(n)
 	last := ""
 	for i := range n {
-		name, value := d.str(), d.str()
-		if i > 0 && name <= last && d.err == nil {
-			d.fail("labels do not ascend")
+		name, value := d.Text(), d.Text()
+		if i > 0 && name <= last && !d.Failed() {
+			d.Fail("labels do not ascend")
 		}
-		if d.err != nil {
+		if d.Failed() {
 			return labels.EmptyLabels()
 		}
 		b.Add(name, value)
@@ -174,21 +94,21 @@ func (p *pushDecoder) release() {
 // decode reads a message of EncodePush. Entries and runs alias it.
 func (p *pushDecoder) decode(message []byte, cache *labelCache) error {
 	d := newDecoder(message)
-	for n := d.count(); n > 0 && d.err == nil; n-- {
-		hash, text := d.uint64(), d.bytes()
+	for n := d.Count(1); n > 0 && !d.Failed(); n-- {
+		hash, text := d.Le64(), d.Section()
 		runs, entries := len(p.runs), len(p.entries)
 		for {
-			kind := d.byte()
-			if d.err != nil || kind == runsEnd {
+			kind := d.Byte()
+			if d.Failed() || kind == runsEnd {
 				break
 			}
 			if kind > 1 {
-				d.fail("unknown kind of run")
+				d.Fail("unknown kind of run")
 				break
 			}
 			p.run(d, kind == 1)
 		}
-		if d.err != nil {
+		if d.Failed() {
 			break
 		}
 		known, err := cache.get(hash, text)
@@ -200,17 +120,14 @@ func (p *pushDecoder) decode(message []byte, cache *labelCache) error {
 			Runs: p.runs[runs:len(p.runs):len(p.runs)],
 		})
 	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail("bytes behind the end")
-	}
-	return d.err
+	return d.end()
 }
 
 // run reads a run behind its kind. What the head says of the entries is checked: the ingester goes by it.
 func (p *pushDecoder) run(d *decoder, rich bool) {
 	r, length := readRunHead(d, rich)
-	r.Data = d.take(uint64(length))
-	if d.err != nil {
+	r.Data = d.Take(uint64(length))
+	if d.Failed() {
 		return
 	}
 	from, sum := len(p.entries), 0
@@ -226,7 +143,7 @@ func (p *pushDecoder) run(d *decoder, rich bool) {
 			e.Timestamp, e.Line, rest, err = chunk.ReadEntry(rest)
 		}
 		if err != nil {
-			d.fail(err.Error())
+			d.Fail(err.Error())
 			return
 		}
 		sum += e.Size()
@@ -234,7 +151,7 @@ func (p *pushDecoder) run(d *decoder, rich bool) {
 		p.entries = append(p.entries, e)
 	}
 	if len(p.entries)-from != r.Entries || r.Entries == 0 || sum != r.Size || oldest != r.Oldest || newest != r.Newest {
-		d.fail("a run is not what its head says")
+		d.Fail("a run is not what its head says")
 		return
 	}
 	p.runs = append(p.runs, r)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"logstore/pkg/decbuf"
 	"logstore/pkg/trace"
 )
 
@@ -306,7 +307,7 @@ func batchParts(number uint64, batch []*outgoing) [][]byte {
 	parts := make([][]byte, 0, 2*len(batch))
 	from := 0
 	for _, o := range batch {
-		heads = appendString(heads, o.tenant)
+		heads = decbuf.AppendString(heads, o.tenant)
 		heads = binary.AppendUvarint(heads, uint64(max(o.timeout-time.Since(o.begin), 0)/time.Millisecond))
 		heads = binary.AppendUvarint(heads, uint64(len(o.message)))
 		parts = append(parts, heads[from:], o.message)
@@ -336,7 +337,7 @@ func (l *line) read(c *lineConn) {
 // answered ends the pushes of a batch. It keeps nothing of the answer.
 func (l *line) answered(c *lineConn, answer []byte) error {
 	d := newDecoder(answer)
-	number := d.uvarint()
+	number := d.Uvarint()
 	l.mu.Lock()
 	batch, known := c.batches[number]
 	if !known {
@@ -346,9 +347,9 @@ func (l *line) answered(c *lineConn, answer []byte) error {
 	for _, o := range batch {
 		o.outcome = readOutcome(d, l.peer.addr)
 	}
-	if d.err != nil {
+	if d.Failed() {
 		l.mu.Unlock()
-		return fmt.Errorf("%w: %w", errFrame, d.err)
+		return fmt.Errorf("%w: %w", errFrame, d.err())
 	}
 	delete(c.batches, number)
 	for _, o := range batch {
@@ -409,20 +410,20 @@ const (
 
 // readOutcome reads one of them. It is nil, a *wire.RefusedError or a *RemoteError.
 func readOutcome(d *decoder, member string) error {
-	switch kind := d.byte(); kind {
+	switch kind := d.Byte(); kind {
 	case outcomeStored:
 		return nil
 	case outcomeRefused:
-		refused, err := readRefusals(d.bytes())
+		refused, err := readRefusals(d.Section())
 		if err != nil {
-			d.fail(err.Error())
+			d.Fail(err.Error())
 			return nil
 		}
 		return refused
 	case outcomeFailed:
-		return remoteError(member, d.str(), d.str())
+		return remoteError(member, d.Text(), d.Text())
 	default:
-		d.fail("unknown outcome")
+		d.Fail("unknown outcome")
 		return nil
 	}
 }

@@ -273,10 +273,10 @@ func FuzzBatch(f *testing.F) {
 			return
 		}
 		d := newDecoder(answer)
-		d.uvarint()
-		for len(d.b) > 0 && d.err == nil {
+		d.Uvarint()
+		for len(d.B) > 0 && !d.Failed() {
 			_ = readOutcome(d, "member")
 		}
-		require.NoError(t, d.err)
+		require.NoError(t, d.err())
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"logstore/pkg/decbuf"
 	"logstore/pkg/tenant"
 	"logstore/pkg/wire"
 )
@@ -101,19 +102,16 @@ type incoming struct {
 // apply stores the pushes of a batch, those of a tenant that stand side by side as one, and returns the answer.
 func (h *lineHandler) apply(ctx context.Context, message []byte) ([]byte, error) {
 	d := newDecoder(message)
-	number := d.uvarint()
-	n := d.count()
+	number := d.Uvarint()
+	n := d.Count(1)
 	pushes := make([]incoming, 0, min(n, 64))
-	for ; n > 0 && d.err == nil; n-- {
+	for ; n > 0 && !d.Failed(); n-- {
 		pushes = append(pushes, incoming{
-			tenant: d.str(), timeout: time.Duration(min(d.uvarint(), maxTimeout)) * time.Millisecond, message: d.bytes(),
+			tenant: d.Text(), timeout: time.Duration(min(d.Uvarint(), maxTimeout)) * time.Millisecond, message: d.Section(),
 		})
 	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail("bytes behind the end")
-	}
-	if d.err != nil {
-		return nil, d.err
+	if err := d.end(); err != nil {
+		return nil, err
 	}
 	answer := binary.AppendUvarint(append(make([]byte, 0, 16+len(pushes)), formatVersion), number)
 	for len(pushes) > 0 {
@@ -170,8 +168,8 @@ func (h *lineHandler) storeAll(ctx context.Context, pushes []incoming, answer []
 func appendOutcome(answer []byte, p *incoming, refused *wire.RefusedError) []byte {
 	if p.err != nil {
 		answer = append(answer, outcomeFailed)
-		answer = appendString(answer, strings.ToValidUTF8(p.err.Error(), "?"))
-		return appendString(answer, strings.Join(namesOf(p.err), ","))
+		answer = decbuf.AppendString(answer, strings.ToValidUTF8(p.err.Error(), "?"))
+		return decbuf.AppendString(answer, strings.Join(namesOf(p.err), ","))
 	}
 	own := &wire.RefusedError{}
 	if refused != nil {

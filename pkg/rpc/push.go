@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/tenant"
 	"logstore/pkg/wire"
 )
@@ -133,11 +134,11 @@ func (m *RunMemory) EncodeRuns(streams []wire.Stream) {
 		// Where the memory grows, the runs that were encoded stay in the old one.
 		from, first := len(m.buf), len(m.runs)
 		m.buf = appendRuns(m.buf, s.Entries)
-		d := decoder{b: m.buf[from:]}
-		for len(d.b) > 0 {
-			kind := d.byte()
+		d := decoder{decbuf.Buf{B: m.buf[from:]}}
+		for len(d.B) > 0 {
+			kind := d.Byte()
 			r, length := readRunHead(&d, kind == 1)
-			r.Data = d.take(uint64(length))
+			r.Data = d.Take(uint64(length))
 			m.runs = append(m.runs, r)
 		}
 		s.Runs = m.runs[first:len(m.runs):len(m.runs)]
@@ -154,9 +155,9 @@ func (m *RunMemory) Forget() {
 
 // readRunHead reads what stands before the bytes of a run, behind its kind.
 func readRunHead(d *decoder, rich bool) (r wire.Run, length uint32) {
-	length = d.uint32()
-	r = wire.Run{Rich: rich, Entries: int(d.uint32()), Size: int(d.uint32())}
-	r.Oldest, r.Newest = int64(d.uint64()), int64(d.uint64())
+	length = d.Le32()
+	r = wire.Run{Rich: rich, Entries: int(d.Le32()), Size: int(d.Le32())}
+	r.Oldest, r.Newest = int64(d.Le64()), int64(d.Le64())
 	return r, length
 }
 
@@ -262,16 +263,16 @@ func appendRefusals(b []byte, refused *wire.RefusedError) []byte {
 func readRefusals(b []byte) (*wire.RefusedError, error) {
 	d := newDecoder(b)
 	out := &wire.RefusedError{}
-	for d.err == nil && len(d.b) > 0 {
-		r := wire.Refusal{Stream: d.int(), Kind: wire.RefusalKind(d.byte()), Entries: d.int(), Bytes: d.int(), Total: d.int(), Limit: d.int()}
+	for !d.Failed() && len(d.B) > 0 {
+		r := wire.Refusal{Stream: d.int(), Kind: wire.RefusalKind(d.Byte()), Entries: d.int(), Bytes: d.int(), Total: d.int(), Limit: d.int()}
 		n := d.int()
 		if n > wire.MaxRefusedEntries {
-			d.fail("too many entries are named")
+			d.Fail("too many entries are named")
 		}
-		for ; n > 0 && d.err == nil; n-- {
-			r.First = append(r.First, wire.RefusedEntry{Timestamp: d.varint(), Oldest: d.varint(), Bytes: d.int()})
+		for ; n > 0 && !d.Failed(); n-- {
+			r.First = append(r.First, wire.RefusedEntry{Timestamp: d.Varint(), Oldest: d.Varint(), Bytes: d.int()})
 		}
 		out.Refusals = append(out.Refusals, r)
 	}
-	return out, d.err
+	return out, d.err()
 }

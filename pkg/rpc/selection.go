@@ -2,10 +2,10 @@ package rpc
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"logstore/pkg/decbuf"
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
 )
@@ -19,27 +19,27 @@ func appendSelection(b []byte, sel logql.Selection) []byte {
 	b = binary.AppendUvarint(b, uint64(len(sel.Matchers)))
 	for _, m := range sel.Matchers {
 		b = append(b, byte(m.Type))
-		b = appendString(b, m.Name)
-		b = appendString(b, m.Value)
+		b = decbuf.AppendString(b, m.Name)
+		b = decbuf.AppendString(b, m.Value)
 	}
 	return b
 }
 
 // selection is its inverse.
 func (d *decoder) selection() logql.Selection {
-	sel := logql.Selection{Interval: model.Interval{Start: d.varint(), End: d.varint()}, ShardIndex: d.uvarint(), ShardCount: d.uvarint()}
-	for n := d.count(); n > 0 && d.err == nil; n-- {
-		t, name, value := labels.MatchType(d.byte()), d.str(), d.str()
-		if d.err != nil {
+	sel := logql.Selection{Interval: model.Interval{Start: d.Varint(), End: d.Varint()}, ShardIndex: d.Uvarint(), ShardCount: d.Uvarint()}
+	for n := d.Count(1); n > 0 && !d.Failed(); n-- {
+		t, name, value := labels.MatchType(d.Byte()), d.Text(), d.Text()
+		if d.Failed() {
 			break
 		}
 		if t > labels.MatchNotRegexp {
-			d.fail("unknown matcher")
+			d.Fail("unknown matcher")
 			break
 		}
 		m, err := labels.NewMatcher(t, name, value)
 		if err != nil {
-			d.fail(err.Error())
+			d.Fail(err.Error())
 			break
 		}
 		sel.Matchers = append(sel.Matchers, m)
@@ -55,11 +55,11 @@ func appendRef(b []byte, ref model.ChunkRef) []byte {
 }
 
 func (d *decoder) ref(tenant string) model.ChunkRef {
-	r := model.ChunkRef{Tenant: tenant, Fingerprint: d.uint64(), From: d.varint()}
-	r.Through = r.From + int64(d.uvarint())
-	r.Checksum = d.uint32()
+	r := model.ChunkRef{Tenant: tenant, Fingerprint: d.Le64(), From: d.Varint()}
+	r.Through = r.From + int64(d.Uvarint())
+	r.Checksum = d.Le32()
 	if r.Through < r.From {
-		d.fail("bounds of a chunk are not in order")
+		d.Fail("bounds of a chunk are not in order")
 	}
 	return r
 }
@@ -68,24 +68,16 @@ func (d *decoder) ref(tenant string) model.ChunkRef {
 func appendStrings(b []byte, list []string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, s := range list {
-		b = appendString(b, s)
+		b = decbuf.AppendString(b, s)
 	}
 	return b
 }
 
 func readStrings(b []byte) ([]string, error) {
 	d := newDecoder(b)
-	list := make([]string, d.count())
+	list := make([]string, d.Count(1))
 	for i := range list {
-		list[i] = d.str()
+		list[i] = d.Text()
 	}
 	return list, d.end()
-}
-
-// end returns the error of a message that should be read to its end.
-func (d *decoder) end() error {
-	if d.err == nil && len(d.b) > 0 {
-		d.fail(fmt.Sprintf("%d bytes behind the end", len(d.b)))
-	}
-	return d.err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/decbuf"
 	"logstore/pkg/logql"
 	"logstore/pkg/model"
 	"logstore/pkg/tenant"
@@ -91,7 +92,7 @@ func (s *Server) HandleSource(src logql.Source) {
 	})
 	s.Handle(openName, func(ctx context.Context, req []byte) ([]byte, error) {
 		d := newDecoder(req)
-		id, n := d.uvarint(), d.int()
+		id, n := d.Uvarint(), d.int()
 		if err := d.end(); err != nil {
 			return nil, err
 		}
@@ -122,7 +123,7 @@ func (s *Server) HandleSource(src logql.Source) {
 		return src.LabelNames(ctx, sel)
 	})
 	list(labelValuesName, func(ctx context.Context, d *decoder) ([]string, error) {
-		sel, name := d.selection(), d.str()
+		sel, name := d.selection(), d.Text()
 		if err := d.end(); err != nil {
 			return nil, err
 		}
@@ -217,7 +218,7 @@ func (e *selectEncoder) piece(p logql.Piece) error {
 	}
 	first, last := p.Bounds()
 	head := func(kind byte) {
-		e.b = appendString(append(e.b, kind), p.Key())
+		e.b = decbuf.AppendString(append(e.b, kind), p.Key())
 		e.b = binary.AppendVarint(e.b, first)
 		e.b = binary.AppendVarint(e.b, last)
 	}
@@ -310,33 +311,33 @@ type selectReader struct {
 
 func (r *selectReader) message(b []byte) error {
 	d := newDecoder(b)
-	if d.byte() == messageEnd {
-		r.selection.id, r.done = d.uvarint(), true
+	if d.Byte() == messageEnd {
+		r.selection.id, r.done = d.Uvarint(), true
 		return d.end()
 	}
-	for d.err == nil && len(d.b) > 0 {
+	for !d.Failed() && len(d.B) > 0 {
 		s := logql.Stream{Labels: d.labels()}
-		for n := d.count(); n > 0 && d.err == nil; n-- {
+		for n := d.Count(1); n > 0 && !d.Failed(); n-- {
 			s.Pieces = append(s.Pieces, r.piece(d))
 		}
 		r.streams = append(r.streams, s)
 	}
-	return d.err
+	return d.err()
 }
 
 func (r *selectReader) piece(d *decoder) logql.Piece {
-	kind := d.byte()
+	kind := d.Byte()
 	if kind == pieceRef {
 		return r.source.bucket(d.ref(r.tenant))
 	}
-	p := &remotePiece{source: r.source, selection: r.selection, key: d.str(), first: d.varint(), last: d.varint()}
+	p := &remotePiece{source: r.source, selection: r.selection, key: d.Text(), first: d.Varint(), last: d.Varint()}
 	switch kind {
 	case pieceInline:
-		p.content = d.bytes()
+		p.content = d.Section()
 	case pieceLater:
 		p.number = d.int()
 	default:
-		d.fail("unknown kind of piece")
+		d.Fail("unknown kind of piece")
 	}
 	return p
 }
@@ -387,7 +388,7 @@ func (s *Source) LabelNames(ctx context.Context, sel logql.Selection) ([]string,
 
 // LabelValues asks the member.
 func (s *Source) LabelValues(ctx context.Context, name string, sel logql.Selection) ([]string, error) {
-	b, err := s.pool.Call(ctx, s.member, labelValuesName, appendString(appendSelection([]byte{formatVersion}, sel), name))
+	b, err := s.pool.Call(ctx, s.member, labelValuesName, decbuf.AppendString(appendSelection([]byte{formatVersion}, sel), name))
 	if err != nil {
 		return nil, err
 	}
@@ -401,7 +402,7 @@ func (s *Source) Series(ctx context.Context, sel logql.Selection) ([]labels.Labe
 		return nil, err
 	}
 	d := newDecoder(b)
-	out := make([]labels.Labels, d.count())
+	out := make([]labels.Labels, d.Count(1))
 	for i := range out {
 		out[i] = d.labels()
 	}
