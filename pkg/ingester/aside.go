@@ -9,11 +9,23 @@ import (
 	"logstore/pkg/sidecar"
 )
 
+// describesAtOnce reports whether blocks of the stream are described when they are sealed. Of the members that hold a stream the first
+// does that, since it stores the chunks and their sidecars. The others describe what queries read (late.go), and what they store because
+// the first did not.
+func (i *Ingester) describesAtOnce(s *stream) bool {
+	if i.asides == nil {
+		return false
+	}
+	if i.holdsSecond(s) {
+		i.metrics.undescribed.Inc()
+		return false
+	}
+	i.metrics.describedSealed.Inc()
+	return true
+}
+
 // describe makes the description of a block that was just sealed, while its text is at hand. It knows nothing if that fails.
 func (i *Ingester) describe(raw, sealed *chunk.Block) sidecar.Block {
-	if i.asides == nil {
-		return sidecar.Block{}
-	}
 	source := raw
 	if raw.Entries != sealed.Entries {
 		source = sealed // entries that were there twice are gone
@@ -88,23 +100,29 @@ var _ logql.Outliner = (*pieceView)(nil)
 
 // memoryOutline is a piece as it was at a moment.
 type memoryOutline struct {
-	chunk  *chunk.Chunk
+	i      *Ingester
+	p      *piece
+	all    assembled
 	blocks []sidecar.Block
 }
 
-// Outline implements logql.Outliner. Blocks that are not sealed are shown by their bounds.
+// Outline implements logql.Outliner. Blocks that are not described are shown by their bounds.
 func (v *pieceView) Outline(ctx context.Context, _ bool) (logql.Outline, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, asides, err := v.i.assemble(v.p)
-	if err != nil || len(asides) == 0 {
+	if v.i.asides == nil || !v.p.hasSealed() {
+		return nil, nil
+	}
+	all, err := v.i.assemble(v.p)
+	if err != nil {
 		return nil, err
 	}
-	o := &memoryOutline{chunk: c, blocks: make([]sidecar.Block, len(c.Blocks))}
-	for k := range c.Blocks {
-		if b := &c.Blocks[k]; k < len(asides) && asides[k].Entries > 0 && b.Compressed() {
-			o.blocks[k] = asides[k]
+	o := &memoryOutline{i: v.i, p: v.p, all: all, blocks: make([]sidecar.Block, len(all.Blocks))}
+	for k := range all.Blocks {
+		b, n := &all.Blocks[k], k-all.small
+		if n >= 0 && n < len(all.asides) && all.asides[n].Entries > 0 && b.Compressed() {
+			o.blocks[k] = all.asides[n]
 		} else {
 			o.blocks[k] = sidecar.Block{MinTime: b.MinTime, MaxTime: b.MaxTime, Entries: b.Entries}
 		}
@@ -112,15 +130,25 @@ func (v *pieceView) Outline(ctx context.Context, _ bool) (logql.Outline, error) 
 	return o, nil
 }
 
+// hasSealed reports whether a block of the piece is compressed.
+func (p *piece) hasSealed() bool {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	return p.b != nil && p.b.Blocks() > p.sealing
+}
+
 // Blocks implements logql.Outline.
 func (o *memoryOutline) Blocks() []sidecar.Block { return o.blocks }
 
-// Read implements logql.Outline.
+// Read implements logql.Outline. Sealed blocks that nothing is known of are described behind its back, for the next query.
 func (o *memoryOutline) Read(_ context.Context, blocks []int) (*chunk.Chunk, error) {
-	out := *o.chunk
+	out := *o.all.Chunk
 	out.Blocks = make([]chunk.Block, len(blocks))
 	for k, i := range blocks {
-		out.Blocks[k] = o.chunk.Blocks[i]
+		out.Blocks[k] = o.all.Blocks[i]
+		if n := i - o.all.small; n >= 0 && out.Blocks[k].Compressed() && (n >= len(o.all.asides) || o.all.asides[n].Entries == 0) {
+			o.i.late.put(lateBlock{o.p, n}, out.Blocks[k])
+		}
 	}
 	return &out, nil
 }

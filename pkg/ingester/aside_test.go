@@ -2,6 +2,7 @@ package ingester
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -28,7 +29,18 @@ func (m *memSidecars) DescribeBlock(b *chunk.Batch, size int) sidecar.Block {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.described++
+	return describeBlock(b, size)
+}
+
+func describeBlock(b *chunk.Batch, size int) sidecar.Block {
 	return logql.Describe(b, sidecar.Options{BitsPerKey: 6, MaxBytes: size})
+}
+
+// count is how many blocks were described outside of a flush.
+func (m *memSidecars) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.described
 }
 
 func (m *memSidecars) StoreSidecar(_ context.Context, ref model.ChunkRef, object []byte, known func(*chunk.Block) (sidecar.Block, bool)) error {
@@ -46,7 +58,14 @@ func (m *memSidecars) StoreSidecar(_ context.Context, ref model.ChunkRef, object
 		var ok bool
 		if blocks[i], ok = known(&c.Blocks[i]); ok {
 			m.known++
+			continue
 		}
+		b := chunk.GetBatch()
+		defer chunk.PutBatch(b)
+		if err := errors.Join(b.Load(&c.Blocks[i]), b.Walk()); err != nil {
+			return err
+		}
+		blocks[i] = describeBlock(b, c.Blocks[i].Bytes())
 	}
 	m.stored[ref] = blocks
 	return nil

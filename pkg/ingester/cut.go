@@ -97,8 +97,12 @@ const secondPause = 5 * time.Second
 func (i *Ingester) waitsForFirst(p *piece) bool {
 	switch p.reason {
 	case reasonFull, reasonIdle, reasonAge, reasonSynced:
-		s := p.stream
-		return i.second != nil && i.State() == Running && i.second(s.tenant.name, s.hash)
+		return i.holdsSecond(p.stream)
 	}
 	return false
+}
+
+// holdsSecond reports whether another member, as far as this one knows, does for the stream what needs to be done once.
+func (i *Ingester) holdsSecond(s *stream) bool {
+	return i.second != nil && i.State() == Running && i.second(s.tenant.name, s.hash)
 }

@@ -20,7 +20,8 @@
 // time may be appended in another order than they were logged; order numbers, not positions, say what is where.
 //
 // Where blocks and chunks end (cut.go) follows from the entries alone, so that the members that hold a stream write the same objects;
-// the one that is not the first of them stores a chunk a little later, and finds it written.
+// the one that is not the first of them stores a chunk a little later, and finds it written. Nor does it describe blocks for queries when
+// they are sealed, but behind the first query that reads them (late.go), or if it is the one that stores the chunk after all.
 //
 // Caveats. Entries that are already in the log are not checked against limits again by a replay. A chunk whose object or index
 // rows could not be stored is tried again for ever and stays readable; what bounds memory then is the hard limit, beyond

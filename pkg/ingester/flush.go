@@ -188,10 +188,10 @@ var objects = sync.Pool{New: func() any { return new([]byte) }}
 // storeObject writes the piece as a chunk object.
 func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	s := p.stream
-	c, _, err := i.assemble(p)
+	c, err := i.assemble(p)
 	if isDamage(err) && p.attempts+1 >= damagedAttempts {
 		if err = i.dropDamaged(p); err == nil {
-			c, _, err = i.assemble(p)
+			c, err = i.assemble(p)
 		}
 	}
 	if err != nil {
@@ -202,7 +202,7 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	}
 	buffer := objects.Get().(*[]byte)
 	c.Fingerprint = schema.Fingerprint(s.labels)
-	data, ref, err := chunk.Marshal(c, chunk.Options{Encoding: i.cfg.Encoding, Version4: i.metadataAt(p.first), BlockSize: i.cfg.BlockSize, Buffer: *buffer})
+	data, ref, err := chunk.Marshal(c.Chunk, chunk.Options{Encoding: i.cfg.Encoding, Version4: i.metadataAt(p.first), BlockSize: i.cfg.BlockSize, Buffer: *buffer})
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (i *Ingester) storeObject(ctx context.Context, p *piece) error {
 	if err := pointStored.Hit(); err != nil {
 		return err
 	}
-	i.metrics.stored(c, len(data), time.Since(begin))
+	i.metrics.stored(c.Chunk, len(data), time.Since(begin))
 	i.storeSidecar(ctx, p, ref, data, written)
 	// After an error the memory is not used again, for whoever sends it may not have stopped.
 	*buffer = data

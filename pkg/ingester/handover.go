@@ -78,7 +78,7 @@ func (i *Ingester) unflushed(shard int) []*piece {
 
 // handOverPiece sends the entries of a piece.
 func (i *Ingester) handOverPiece(ctx context.Context, p *piece) error {
-	c, _, err := i.assemble(p)
+	c, err := i.assemble(p)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (i *Ingester) handOverPiece(ctx context.Context, p *piece) error {
 		out[0].Entries, size = out[0].Entries[:0], 0
 		return nil
 	}
-	it := chunk.Iterate(c)
+	it := chunk.Iterate(c.Chunk)
 	defer it.Close()
 	for it.Next() {
 		// The iterator's memory is its own; a message is made of several blocks.

@@ -55,7 +55,8 @@ type Deps struct {
 	Changes *changes.Log
 	// HandOver takes what could not be flushed before the stop; nil: it stays in the log.
 	HandOver HandOver
-	// Second tells that another member holds the stream of a tenant and hash as well, and stores its chunks first; nil: none does.
+	// Second tells that another member holds the stream of a tenant and hash as well, describes its blocks, and stores its chunks first;
+	// nil: none does. It is asked for each block and chunk, and may answer otherwise each time.
 	Second func(tenant string, hash uint64) bool
 	// DiskUsage tells how many bytes of the disk that holds a folder are used, and how many there are; nil: nobody watches it.
 	DiskUsage func(dir string) (used, size int64, err error)
@@ -115,6 +116,7 @@ type Ingester struct {
 	streams *streamMap
 	nextID  atomic.Uint64
 	seals   *sealQueue
+	late    *lateQueue
 	flushes *flushQueue
 	rows    chan *piece
 	pins    pins
@@ -155,7 +157,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 	i := &Ingester{
 		cfg: cfg.withDefaults(), store: deps.Store, asides: deps.Sidecars, limits: deps.Limits, periods: deps.Periods, local: deps.LocalStreams,
 		changes: deps.Changes, handOver: deps.HandOver, second: deps.Second, diskUsage: deps.DiskUsage,
-		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), flushes: newFlushQueue(),
+		log: deps.Log, streams: newStreamMap(), seals: newSealQueue(), late: newLateQueue(), flushes: newFlushQueue(),
 		rows: make(chan *piece, rowsBatch), kickMemory: make(chan struct{}, 1), kickLog: make(chan struct{}, 1),
 	}
 	if i.local == nil {
@@ -236,6 +238,9 @@ func (i *Ingester) Run(ctx context.Context) error {
 	flushers.Go(func() { i.runRetries(work) })
 
 	flushers.Go(func() { i.runMemory(work) })
+	if i.asides != nil {
+		flushers.Go(i.runLate)
+	}
 	if i.data != nil && i.diskUsage != nil && i.lookAtDisk() {
 		flushers.Go(func() { i.runDisk(work) })
 	}
@@ -254,6 +259,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	i.seals.close()
 	sealers.Wait()
 	stopWork()
+	i.late.close()
 	i.flushes.close()
 	flushers.Wait()
 	if err == nil && i.cfg.FlushOnShutdown && !i.keep.Load() && ctx.Err() != nil {

@@ -22,6 +22,7 @@ type metrics struct {
 	lostRuns, earlySeals, flushFailures, handedOver         prometheus.Counter
 	lostEntries                                             prometheus.Counter
 	sidecarFailures                                         prometheus.Counter
+	describedSealed, describedRead, undescribed             prometheus.Counter
 	pages, pageBytes, fragments                             prometheus.Counter
 	chunksFlushed                                           *prometheus.CounterVec
 	chunkEntries, chunkSize, chunkCompression, flushSeconds prometheus.Histogram
@@ -100,6 +101,9 @@ func (m *metrics) ofPushes(c *collectors) {
 func (m *metrics) ofFlushes(c *collectors) {
 	m.chunksFlushed = c.countBy("loki_ingester_chunks_flushed_total", "Chunks stored and indexed, by the reason for which they were closed.", "reason")
 	m.sidecarFailures = c.count("logstore_ingester_sidecar_failures_total", "Sidecars of chunks that could not be stored.")
+	described := c.countBy("logstore_ingester_described_blocks_total", "Blocks in memory that were described for queries: when they were sealed, or after a query read them.", "when")
+	m.describedSealed, m.describedRead = described.WithLabelValues("sealed"), described.WithLabelValues("read")
+	m.undescribed = c.count("logstore_ingester_undescribed_blocks_total", "Blocks that were sealed and not described, since another member is the first that holds the stream.")
 	m.flushFailures = c.count("loki_ingester_chunks_flush_failures_total", "Attempts to store or index a chunk that failed.")
 	m.chunkEntries = c.histogram("loki_ingester_chunk_entries", "Entries of stored chunks.", prometheus.ExponentialBuckets(200, 2, 9))
 	m.chunkSize = c.histogram("loki_ingester_chunk_size_bytes", "Sizes of stored chunk objects.", prometheus.ExponentialBuckets(20000, 2, 10))

@@ -108,11 +108,11 @@ func (i *Ingester) runSealer() {
 
 func (i *Ingester) seal(j sealJob) {
 	sealed, err := chunk.Seal(j.raw, i.cfg.Encoding)
+	s := j.p.stream
 	var aside sidecar.Block
-	if err == nil {
+	if err == nil && i.describesAtOnce(s) {
 		aside = i.describe(&j.raw, &sealed)
 	}
-	s := j.p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j.p.sealing--

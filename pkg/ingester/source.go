@@ -39,8 +39,8 @@ func (v *pieceView) Open(ctx context.Context) (*chunk.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, _, err := v.i.assemble(v.p)
-	return c, err
+	c, err := v.i.assemble(v.p)
+	return c.Chunk, err
 }
 
 // find returns the streams of the context's tenant that the selection asks for, without regard to time.

@@ -190,15 +190,24 @@ func (p *piece) contentLocked() pieceContent {
 	return c
 }
 
-// assemble makes a chunk of all that a piece holds, and returns what is known of its first blocks. Tenant and labels are set.
-func (i *Ingester) assemble(p *piece) (*chunk.Chunk, []sidecar.Block, error) {
+// assembled is all that a piece holds at a moment, as a chunk.
+type assembled struct {
+	*chunk.Chunk
+	// small is how many of the blocks were made of small content for this chunk; the builder's follow.
+	small int
+	// asides describe the first of the builder's blocks.
+	asides []sidecar.Block
+}
+
+// assemble makes a chunk of all that a piece holds. Tenant and labels are set.
+func (i *Ingester) assemble(p *piece) (assembled, error) {
 	s := p.stream
 	s.mu.Lock()
 	content := p.contentLocked()
 	s.mu.Unlock()
-	out := &chunk.Chunk{Labels: s.labels, Tenant: s.tenant.name, Blocks: content.blocks}
+	out := assembled{Chunk: &chunk.Chunk{Labels: s.labels, Tenant: s.tenant.name, Blocks: content.blocks}, asides: content.asides}
 	if len(content.fragments) == 0 && len(content.spilling) == 0 && len(content.small) == 0 {
-		return out, content.asides, nil
+		return out, nil
 	}
 	b := chunk.NewBuilder(p.version)
 	rich := p.version >= chunk.Version4
@@ -213,19 +222,19 @@ func (i *Ingester) assemble(p *piece) (*chunk.Chunk, []sidecar.Block, error) {
 	for _, f := range content.fragments {
 		data, err := i.pages.fragment(f)
 		if err != nil {
-			return nil, nil, err
+			return assembled{}, err
 		}
 		if err := add(data); err != nil {
-			return nil, nil, err
+			return assembled{}, err
 		}
 	}
 	if err := add(content.spilling); err != nil {
-		return nil, nil, err
+		return assembled{}, err
 	}
 	if err := add(content.small); err != nil {
-		return nil, nil, err
+		return assembled{}, err
 	}
 	old := b.Chunk().Blocks
-	out.Blocks = append(old, content.blocks...)
-	return out, append(make([]sidecar.Block, len(old), len(out.Blocks)), content.asides...), nil
+	out.Blocks, out.small = append(old, content.blocks...), len(old)
+	return out, nil
 }
