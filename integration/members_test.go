@@ -86,6 +86,15 @@ func (c *Cluster) start() {
 	c.WaitRing(c.size)
 }
 
+// metric is the sum of a metric of all members.
+func (c *Cluster) metric(name string) (sum float64) {
+	c.t.Helper()
+	for _, p := range c.Members {
+		sum += p.Metric(name)
+	}
+	return sum
+}
+
 // Add prepares another member.
 func (c *Cluster) Add() *Process {
 	c.t.Helper()

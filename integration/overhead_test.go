@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -102,41 +101,61 @@ func (c *Cluster) CPU() time.Duration {
 	return was
 }
 
-// mostOverhead is how many times the processor time of one member three may take for a line. What storing a line costs is paid
-// twice, for there are two copies, what reading a request costs once, and the way between members comes on top.
+// mostOverhead is how many times the processor time of one member three may take for a line of large pushes. What storing a line costs is
+// paid twice, for there are two copies, what reading a request costs once, and the way between members comes on top. A push of few lines
+// costs more for itself than for its lines, and there is no bound for it yet: its figure is said.
 const mostOverhead = 2.3
 
+// overheadShapes are the pushes that are measured, in an even number of rounds: in two of them each stream gets a chunk of lines, which
+// both clusters cut and store. Of shorter ones a cluster would be measured at what it puts off.
+var overheadShapes = []struct {
+	shape
+	lines, rounds int
+	most          float64
+}{
+	{shape{streams: 12, lines: 3000}, 2_400_000, 6, mostOverhead},
+	{shape{streams: 3, lines: 60}, 600_000, 6, 0},
+}
+
 // TestReplicationOverhead compares the processor time that three members, which hold each line twice, take for a line with that of one
-// member: large pushes and small ones. The figures of a machine that does other things as well say little, so that only the long form
-// asserts something.
+// member, by turns, round after round, and judges by the sums. The figures of a machine that does other things as well say little, so that
+// only the long form asserts something.
 func TestReplicationOverhead(t *testing.T) {
 	if !soak() {
 		t.Skip("needs a machine of its own: see make overhead")
 	}
-	const lines, rounds = 300_000, 5
-	one, three := NewCluster(t, 1, unlimited...), NewCluster(t, 3, unlimited...)
-	for _, s := range []shape{{streams: 12, lines: 3000}, {streams: 3, lines: 60}} {
-		var ratios []float64
-		var perLine [2][]float64
-		for round := range rounds + 1 {
-			load := bodies(faultClients, lines, s)
-			var used [2]float64
-			for k, c := range []*Cluster{one, three} {
-				before := c.CPU()
-				c.pushAll(load, 0)
-				used[k] = float64((c.CPU() - before).Nanoseconds()) / lines
+	for _, s := range overheadShapes {
+		t.Run(fmt.Sprintf("pushes of %d lines", s.shape.lines), func(t *testing.T) {
+			clusters := []*Cluster{NewCluster(t, 1, unlimited...), NewCluster(t, 3, unlimited...)}
+			var perLine, stored [2]float64
+			var ratios []float64
+			for round := range s.rounds + 1 {
+				load := bodies(faultClients, s.lines, s.shape)
+				var used [2]float64
+				for _, k := range []int{round % 2, 1 - round%2} {
+					c := clusters[k]
+					cpu, chunks := c.CPU(), c.metric("loki_ingester_chunks_flushed_total")
+					c.pushAll(load, 0)
+					used[k] = float64((c.CPU() - cpu).Nanoseconds()) / float64(s.lines)
+					if round > 0 {
+						stored[k] += c.metric("loki_ingester_chunks_flushed_total") - chunks
+					}
+				}
+				if round == 0 {
+					continue // connections are made, streams are new
+				}
+				ratios = append(ratios, used[1]/used[0])
+				for k := range used {
+					perLine[k] += used[k] / float64(s.rounds)
+				}
 			}
-			if round == 0 {
-				continue // connections are made, streams are new
+			t.Logf("%d rounds of %d lines in pushes of %d: %.0f ns of one member, %.0f ns of three for a line: %.2f times (rounds %.2f); %.0f and %.0f chunks stored",
+				s.rounds, s.lines, s.shape.lines, perLine[0], perLine[1], perLine[1]/perLine[0], ratios, stored[0], stored[1])
+			require.Greater(t, stored[0], float64(faultClients*s.streams), "chunks of most streams are stored in these rounds")
+			require.InDelta(t, 2*stored[0], stored[1], 0.2*stored[0], "as many for each copy")
+			if s.most > 0 {
+				require.LessOrEqual(t, perLine[1]/perLine[0], s.most)
 			}
-			ratios = append(ratios, used[1]/used[0])
-			perLine[0], perLine[1] = append(perLine[0], used[0]), append(perLine[1], used[1])
-		}
-		for _, list := range [][]float64{ratios, perLine[0], perLine[1]} {
-			slices.Sort(list)
-		}
-		t.Logf("pushes of %d lines: %.0f ns of one member, %.0f ns of three for a line: %.2f times (of %.2f)", s.lines,
-			perLine[0][rounds/2], perLine[1][rounds/2], ratios[rounds/2], ratios)
-		require.LessOrEqual(t, ratios[0], mostOverhead, "pushes of %d lines", s.lines)
+		})
 	}
 }

@@ -17,6 +17,8 @@ type chunkFigures struct {
 	bytes            int64
 	// hedged counts pushes that went to a third member because one was slow.
 	hedged float64
+	// described counts blocks that a member described for queries when it sealed them, undescribed those that it left to another.
+	described, undescribed float64
 }
 
 // once is the share of the chunks that were written once, of all that two members had.
@@ -26,23 +28,11 @@ func (f chunkFigures) once() float64 { return 2 * (f.flushed - float64(f.objects
 func (c *Cluster) chunkFigures() chunkFigures {
 	c.t.Helper()
 	c.flush()
-	flushed := func() (n float64) {
-		for _, p := range c.Members {
-			n += p.Metric("loki_ingester_chunks_flushed_total")
-		}
-		return n
-	}
-	require.Eventually(c.t, func() bool {
-		waiting := 0.0
-		for _, p := range c.Members {
-			waiting += p.Metric("loki_ingester_memory_chunks")
-		}
-		return waiting == 0
-	}, time.Minute, 100*time.Millisecond)
-	f := chunkFigures{flushed: flushed()}
-	for _, p := range c.Members {
-		f.skipped += p.Metric("logstore_store_duplicate_chunks_total")
-		f.hedged += p.Metric("logstore_distributor_hedged_writes_total")
+	require.Eventually(c.t, func() bool { return c.metric("loki_ingester_memory_chunks") == 0 }, time.Minute, 100*time.Millisecond)
+	f := chunkFigures{
+		flushed: c.metric("loki_ingester_chunks_flushed_total"), skipped: c.metric("logstore_store_duplicate_chunks_total"),
+		hedged:    c.metric("logstore_distributor_hedged_writes_total"),
+		described: c.metric("logstore_ingester_described_blocks_total"), undescribed: c.metric("logstore_ingester_undescribed_blocks_total"),
 	}
 	require.NoError(c.t, filepath.WalkDir(filepath.Join(c.S3.Folder("loki-chunks"), "fake"), func(_ string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -74,6 +64,8 @@ func TestReplicaChunksOnce(t *testing.T) {
 		f.flushed, f.objects, f.bytes, f.skipped, f.hedged, 100*f.once())
 	// A hedged push makes a chunk of each of its streams on the third member, and may come late on the slow one.
 	require.LessOrEqual(t, float64(f.objects), 0.6*f.flushed+2*streams*f.hedged)
+	// So are blocks described. A hedged push makes blocks that nobody is first for.
+	require.InDelta(t, f.described, f.undescribed, 0.1*f.described+2*streams*f.hedged)
 	if !soak() {
 		return
 	}
