@@ -134,7 +134,7 @@ type Ingester struct {
 	// kick wakes the goroutine that relieves memory and the one that keeps the log short.
 	kickMemory, kickLog chan struct{}
 	// hand is where the search for memory to relieve goes on.
-	hand int
+	hand atomic.Int64
 
 	pages pageCache
 	// spilling is held by the one that writes pages; it guards spill and the file that is written to. It is held over I/O,

@@ -76,11 +76,12 @@ func (i *Ingester) sealHeads(ctx context.Context) {
 	}); err != nil || want <= 0 {
 		return
 	}
+	from := int(i.hand.Load())
 	for k := range shardCount {
 		if want <= 0 || i.seals.waitRoom(ctx, sealBacklog) != nil {
 			return
 		}
-		i.streams.each((i.hand+k)%shardCount, func(s *stream) {
+		i.streams.each((from+k)%shardCount, func(s *stream) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			p := s.open
@@ -100,7 +101,7 @@ func (i *Ingester) spillPieces(ctx context.Context, wanted func(*piece) bool) er
 	i.spilling.Lock()
 	defer i.spilling.Unlock()
 	w := &i.spill
-	from := i.hand
+	from := int(i.hand.Load())
 	for k := range shardCount {
 		took := false
 		shard := (from + k) % shardCount
@@ -115,7 +116,7 @@ func (i *Ingester) spillPieces(ctx context.Context, wanted func(*piece) bool) er
 			})
 		})
 		if took {
-			i.hand = shard + 1
+			i.hand.Store(int64(shard) + 1)
 		}
 		// Pages hold streams of one shard, so that those who go over the streams by shards read each page once.
 		if len(w.data) >= pageSize/4 || k == shardCount-1 || ctx.Err() != nil {
@@ -165,9 +166,9 @@ func (i *Ingester) closeForMemory() {
 	if want <= 0 || count == 0 {
 		return
 	}
-	average := open / count
+	average, from := open/count, int(i.hand.Load())
 	for k := range shardCount {
-		shard := (i.hand + k) % shardCount
+		shard := (from + k) % shardCount
 		i.streams.each(shard, func(s *stream) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -177,7 +178,7 @@ func (i *Ingester) closeForMemory() {
 			}
 		})
 		if want <= 0 {
-			i.hand = shard + 1
+			i.hand.Store(int64(shard) + 1)
 			return
 		}
 	}
