@@ -127,18 +127,19 @@ func TestReplicationOverhead(t *testing.T) {
 	for _, s := range overheadShapes {
 		t.Run(fmt.Sprintf("pushes of %d lines", s.shape.lines), func(t *testing.T) {
 			clusters := []*Cluster{NewCluster(t, 1, unlimited...), NewCluster(t, 3, unlimited...)}
-			var perLine, stored [2]float64
+			var perLine, stored, copies [2]float64
 			var ratios []float64
 			for round := range s.rounds + 1 {
 				load := bodies(faultClients, s.lines, s.shape)
 				var used [2]float64
 				for _, k := range []int{round % 2, 1 - round%2} {
 					c := clusters[k]
-					cpu, chunks := c.CPU(), c.metric("loki_ingester_chunks_flushed_total")
+					cpu, chunks, entries := c.CPU(), c.metric("loki_ingester_chunks_flushed_total"), c.metric("logstore_ingester_entries_appended_total")
 					c.pushAll(load, 0)
 					used[k] = float64((c.CPU() - cpu).Nanoseconds()) / float64(s.lines)
 					if round > 0 {
 						stored[k] += c.metric("loki_ingester_chunks_flushed_total") - chunks
+						copies[k] += (c.metric("logstore_ingester_entries_appended_total") - entries) / float64(s.lines*s.rounds)
 					}
 				}
 				if round == 0 {
@@ -149,8 +150,8 @@ func TestReplicationOverhead(t *testing.T) {
 					perLine[k] += used[k] / float64(s.rounds)
 				}
 			}
-			t.Logf("%d rounds of %d lines in pushes of %d: %.0f ns of one member, %.0f ns of three for a line: %.2f times (rounds %.2f); %.0f and %.0f chunks stored",
-				s.rounds, s.lines, s.shape.lines, perLine[0], perLine[1], perLine[1]/perLine[0], ratios, stored[0], stored[1])
+			t.Logf("%d rounds of %d lines in pushes of %d: %.0f ns of one member, %.0f ns of three for a line: %.2f times (rounds %.2f); %.3f and %.3f copies of each line, %.0f and %.0f chunks",
+				s.rounds, s.lines, s.shape.lines, perLine[0], perLine[1], perLine[1]/perLine[0], ratios, copies[0], copies[1], stored[0], stored[1])
 			require.Greater(t, stored[0], float64(faultClients*s.streams), "chunks of most streams are stored in these rounds")
 			require.InDelta(t, 2*stored[0], stored[1], 0.2*stored[0], "as many for each copy")
 			if s.most > 0 {
