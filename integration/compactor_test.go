@@ -120,3 +120,26 @@ func isS3(t *testing.T, c *lokibuckets.Case) bool {
 	require.NoError(t, err)
 	return strings.Contains(string(text), "object_store: s3")
 }
+
+// TestStoppedCompactorLetsGo wants the compactor's lock free once its process has stopped.
+func TestStoppedCompactorLetsGo(t *testing.T) {
+	dir := t.TempDir()
+	p := NewProcess(t, dir, quickCompaction...)
+	p.Start()
+	p.WaitCompacted(time.Minute)
+	require.NoError(t, p.Stop(), p.Log())
+	locks := 0
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.Contains(path, "__logstore__/compactor/lock/") {
+			return err
+		}
+		locks++
+		body, err := os.ReadFile(path)
+		require.NoError(t, err)
+		var held struct{ Expires int64 }
+		require.NoError(t, json.Unmarshal(body, &held))
+		require.Zero(t, held.Expires, string(body))
+		return nil
+	}))
+	require.Equal(t, 1, locks)
+}

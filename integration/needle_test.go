@@ -30,7 +30,7 @@ schema_config:
 storage_config:
   aws: {s3: "{{S3}}", s3forcepathstyle: true, insecure: true}
 ingester: {chunk_retain_period: 0s, chunk_block_size: {{BLOCK}}, chunk_idle_period: 24h, max_chunk_age: 168h, sync_period: 0s}
-compactor: {compaction_interval: 24h}
+compactor: {compaction_interval: {{EVERY}}}
 query_range: {cache_results: false}
 chunk_store_config: {chunk_cache_config: {embedded_cache: {enabled: false}}}
 limits_config:
@@ -131,17 +131,18 @@ type month struct {
 	first time.Time
 }
 
-// start starts a process that remembers nothing. build is how many chunks the compactor looks at in a pass to build sidecars.
-func (m *month) start(sidecars, build string) *Process {
+// start starts a process that remembers nothing. Its compactor makes a pass each time that every has gone by, in which it looks at so
+// many chunks to build sidecars.
+func (m *month) start(sidecars, every, build string) *Process {
 	dir := m.t.TempDir()
-	p := NewProcess(m.t, dir, "-config.file="+writeConfig(m.t, dir, oneMonth, "{{S3}}", m.s3, "{{BLOCK}}", m.block, "{{SIDECARS}}", sidecars, "{{BUILD}}", build))
+	p := NewProcess(m.t, dir, "-config.file="+writeConfig(m.t, dir, oneMonth, "{{S3}}", m.s3, "{{BLOCK}}", m.block, "{{SIDECARS}}", sidecars, "{{EVERY}}", every, "{{BUILD}}", build))
 	p.Start()
 	return p
 }
 
 // ask starts a process, runs a query in it twice and stops it. The first query of all reads the index.
 func (m *month) ask(sidecars, query string) (answer string, cold, warm cost) {
-	p := m.start(sidecars, "0")
+	p := m.start(sidecars, "24h", "0")
 	_, _ = look(m.t, p, m.first, `{job="nothing"}`)
 	answer, cold = look(m.t, p, m.first, query)
 	again, warm := look(m.t, p, m.first, query)
@@ -153,10 +154,16 @@ func (m *month) ask(sidecars, query string) (answer string, cold, warm cost) {
 
 // pack lets the compactor pack the sidecars of all days.
 func (m *month) pack() {
-	p := m.start("true", "1000")
-	require.Eventually(m.t, func() bool {
-		return p.Metric("logstore_compactor_sidecar_packs_total") >= monthDays && p.Metric("logstore_compactor_sidecar_tables_left") == 0
-	}, 2*time.Minute, 100*time.Millisecond, "sidecars are not packed")
+	p := m.start("true", "1s", "1000")
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		packs, left := p.Metric("logstore_compactor_sidecar_packs_total"), p.Metric("logstore_compactor_sidecar_tables_left")
+		if packs >= monthDays && left == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			m.t.Fatalf("%.0f packs, %.0f tables left: %s", packs, left, p.Log())
+		}
+	}
 	require.NoError(m.t, p.Stop(), p.Log())
 }
 
@@ -170,7 +177,7 @@ func TestNeedleInAMonth(t *testing.T) {
 	s3 := testservers.StartVersityGW(t, "chunks")
 	// The last day is over for so long that its sidecars are packed.
 	m := &month{t: t, s3: s3.URL("chunks"), block: block, first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -monthDays-1)}
-	writer := m.start("true", "0")
+	writer := m.start("true", "24h", "0")
 	pushMonth(t, writer, m.first, streams, lines)
 	require.NoError(t, writer.Stop(), writer.Log())
 	chunks := float64(monthDays * streams)

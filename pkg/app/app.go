@@ -273,7 +273,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.states.set("server", "Stopping")
 	a.pause(ctx)
 	a.lastStop()
-	err = parts.stop("server", "authentication", "ruler", "remote write", "notifier", "patterns", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits", "tracing")
+	err = parts.stop("server", "authentication", "ruler", "remote write", "notifier", "patterns", "compactor", "ingester", "shipper", "tsdb", "ring", "rpc", "peers", "deletes", "caches", "limits", "tracing")
 	a.unlockLog()
 	if closeErr := a.buckets.Close(); closeErr != nil {
 		a.logger.Warn("cannot close the buckets", "err", closeErr)
