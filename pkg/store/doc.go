@@ -19,5 +19,6 @@
 // every day and period that it touches. The object is written before its index rows, so that no row points to nothing.
 //
 // Caveats: Select reads the index only; chunks are fetched when a Piece is opened, and the number of fetches at a time is
-// the caller's to bound. The store has no goroutines; its locks guard what is known of sidecars, and none is held over I/O.
+// the caller's to bound. A query that looks for something through the packs of several days has the next ones read ahead, by
+// goroutines that end with its context; the store has no others. Its locks guard what is known of sidecars, and none is held over I/O.
 package store

@@ -21,6 +21,9 @@ type siblings struct {
 
 	once   sync.Once
 	tables map[packTable]*wantedTable
+
+	mu    sync.Mutex
+	ahead ahead
 }
 
 type packTable struct {
@@ -32,6 +35,10 @@ type packTable struct {
 type wantedTable struct {
 	packTable
 	refs []model.ChunkRef
+	// number counts the tables, oldest first.
+	number int
+	// asked is set once the query wanted something of the table, ahead once it is read ahead; the siblings' lock guards them.
+	asked, ahead bool
 
 	planning flight[struct{}]
 	planned  atomic.Bool
@@ -93,6 +100,7 @@ func (b *siblings) of(ref model.ChunkRef) *wantedTable {
 				delete(b.tables, key)
 			}
 		}
+		b.ahead.begin(b.tables)
 	})
 	return b.tables[b.store.tableOf(ref)]
 }
@@ -118,6 +126,9 @@ func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, filter
 	t := b.of(name.ChunkRef)
 	if t == nil {
 		return nil, nil
+	}
+	if filters {
+		s.readAhead(ctx, b, t)
 	}
 	parts, err := s.planTable(ctx, t, filters)
 	if err != nil {
@@ -188,29 +199,44 @@ func (p *wantedPart) holds(ref model.ChunkRef) bool {
 
 // fromPart returns a sidecar from a pack, nil if it is not there or was read and is forgotten since.
 func (s *Store) fromPart(ctx context.Context, p *wantedPart, ref model.ChunkRef, filters bool) (*sidecar.Object, error) {
-	if !p.planned.Load() {
-		_, err := p.planning.do(ctx, func() (struct{}, error) { return struct{}{}, s.planPart(ctx, p) })
-		if err != nil {
-			return nil, ctx.Err()
-		}
+	runs, err := s.plannedRuns(ctx, p)
+	if err != nil {
+		return nil, ctx.Err()
 	}
-	for _, run := range p.runs {
+	for _, run := range runs {
 		if _, ok := slices.BinarySearchFunc(run.refs, ref, sidecar.ComparePacked); !ok {
 			continue
 		}
-		if !run.read.Load() {
-			found, err := run.reading.do(ctx, func() (map[model.ChunkRef]*sidecar.Object, error) { return s.readRun(ctx, p, run) })
-			if err != nil {
-				return nil, ctx.Err()
-			}
-			if o := found[ref]; o != nil {
-				return o, nil
-			}
+		found, err := s.runOf(ctx, p, run)
+		if err != nil {
+			return nil, ctx.Err()
 		}
-		o, _ := s.sidecars.get(ref, filters)
+		o := found[ref]
+		if o == nil {
+			o, _ = s.sidecars.get(ref, filters)
+		}
 		return o, nil
 	}
 	return nil, nil
+}
+
+// runOf reads a run if nobody has, and returns what it or who reads it at the time found; what was read before is in memory.
+func (s *Store) runOf(ctx context.Context, p *wantedPart, run *packRun) (map[model.ChunkRef]*sidecar.Object, error) {
+	if run.read.Load() {
+		return nil, nil
+	}
+	return run.reading.do(ctx, func() (map[model.ChunkRef]*sidecar.Object, error) { return s.readRun(ctx, p, run) })
+}
+
+// plannedRuns returns what is read of a pack at once.
+func (s *Store) plannedRuns(ctx context.Context, p *wantedPart) ([]*packRun, error) {
+	if !p.planned.Load() {
+		_, err := p.planning.do(ctx, func() (struct{}, error) { return struct{}{}, s.planPart(ctx, p) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p.runs, nil
 }
 
 // planPart finds out what is read of a pack at once. A pack that is small for what is wanted of it is read whole.
