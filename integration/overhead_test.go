@@ -159,9 +159,10 @@ func TestReplicationOverhead(t *testing.T) {
 			t.Logf("%d rounds of %d lines in pushes of %d: %.0f ns of one member, %.0f ns of three for a line: %.2f times (rounds %.2f); %.3f and %.3f copies of each line, %.0f and %.0f chunks",
 				s.rounds, s.lines, s.shape.lines, perLine[0], perLine[1], perLine[1]/perLine[0], ratios, copies[0], copies[1], stored[0], stored[1])
 			require.Greater(t, stored[0], float64(faultClients*s.streams), "chunks of most streams are stored in these rounds")
-			// The second member that has a chunk stores it some seconds later, which may be in the next round.
-			require.Greater(t, stored[1], stored[0], "chunks of both copies are")
 			require.LessOrEqual(t, perLine[1]/perLine[0], s.most)
+			// The second member that has a chunk stores it some seconds later, which may be behind the last round. Where more than that is
+			// missing three members were measured at less than their work, and the ratio says too little.
+			require.Greater(t, stored[1], 1.5*stored[0], "chunks of both copies are stored in these rounds")
 		})
 	}
 }
