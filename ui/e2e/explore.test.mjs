@@ -263,9 +263,11 @@ test('pages of the process, wide and narrow', async () => {
 
 test('dark and light', async () => {
   await open('explore');
+  // The page is painted before the theme is set.
+  const themed = async (theme) => page.waitForFunction((t) => document.documentElement.dataset.theme === t, theme);
   await page.getByTitle('Colours').click();
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  await themed('dark');
   await shot('dark');
   await page.getByTitle('Colours').click();
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'light');
+  await themed('light');
 });
