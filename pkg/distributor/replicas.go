@@ -29,8 +29,8 @@ type Peers interface {
 	Send(ctx context.Context, member, tenant string, message []byte, timeout time.Duration, done func(error))
 	// Standing tells how likely the member answers.
 	Standing(member string) rpc.Standing
-	// Patience is how long a push to the member may take before another one is worth a try.
-	Patience(member string) time.Duration
+	// Patience is how long a push of so many bytes to the member may take before another one is worth a try.
+	Patience(member string, size int) time.Duration
 	// Late says that the member's patience has run out.
 	Late(member string)
 }

@@ -124,7 +124,7 @@ func (c *testCluster) Standing(member string) rpc.Standing {
 	return m.standing
 }
 
-func (c *testCluster) Patience(string) time.Duration { return 200 * time.Millisecond }
+func (c *testCluster) Patience(string, int) time.Duration { return 200 * time.Millisecond }
 
 func (c *testCluster) Late(member string) {
 	m := c.at(member)

@@ -255,9 +255,10 @@ func (w *write) send(b *batch) {
 	for _, i := range b.streams {
 		w.list = append(w.list, &w.streams[i])
 	}
-	b.due = time.Now().Add(w.r.peers.Patience(b.member.Addr))
+	message := rpc.EncodePush(w.list)
+	b.due = time.Now().Add(w.r.peers.Patience(b.member.Addr, len(message)))
 	w.waiting = append(w.waiting, b)
-	w.r.peers.Send(w.ctx, b.member.Addr, w.tenant, rpc.EncodePush(w.list), w.r.timeout, func(err error) {
+	w.r.peers.Send(w.ctx, b.member.Addr, w.tenant, message, w.r.timeout, func(err error) {
 		w.mu.Lock()
 		w.results = append(w.results, result{b, err})
 		w.mu.Unlock()

@@ -208,15 +208,17 @@ func (p *Pool) check(m *peer) {
 	})
 }
 
-// The bounds of Patience.
+// The bounds of Patience. The lower one grows by a second for each slowestPush bytes: what a busy member takes to store a large push
+// is no reason to have a third one store it too.
 const (
 	minPatience = 100 * time.Millisecond
 	maxPatience = time.Second
+	slowestPush = 4 << 20
 )
 
-// Patience returns how long a push to a member may take before it is worth to try another one as well: the time that few of
-// the last pushes took, as TCP finds its time-out.
-func (p *Pool) Patience(addr string) time.Duration {
+// Patience returns how long a push of so many bytes to a member may take before it is worth to try another one as well: the time that few
+// of the last pushes took, as TCP finds its time-out.
+func (p *Pool) Patience(addr string, size int) time.Duration {
 	p.mu.Lock()
 	m := p.peers[addr]
 	p.mu.Unlock()
@@ -228,7 +230,8 @@ func (p *Pool) Patience(addr string) time.Duration {
 	if m.mean == 0 {
 		return maxPatience
 	}
-	return min(max(time.Duration(m.mean+4*m.deviation), minPatience), maxPatience)
+	least := minPatience + time.Duration(size)*time.Second/slowestPush
+	return min(max(time.Duration(m.mean+4*m.deviation), least), maxPatience)
 }
 
 // took takes note of the time of a push.

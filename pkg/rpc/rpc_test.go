@@ -221,6 +221,25 @@ func TestSlowMemberComesBack(t *testing.T) {
 	require.Eventually(t, func() bool { return p.Standing(m.addr) == Good }, 20*time.Second, 10*time.Millisecond)
 }
 
+// TestPatience grows with the bytes of a push and with what the last pushes took, up to a second.
+func TestPatience(t *testing.T) {
+	m := startMember(t, testConfig())
+	p := startPool(t, testConfig(), nil)
+	require.Equal(t, maxPatience, p.Patience(m.addr, 100), "nothing is known")
+	peer, err := p.peer(m.addr)
+	require.NoError(t, err)
+	for range 100 {
+		peer.took(2 * time.Millisecond)
+	}
+	require.Equal(t, minPatience, p.Patience(m.addr, 0))
+	require.Equal(t, minPatience+125*time.Millisecond, p.Patience(m.addr, 512<<10))
+	require.Equal(t, maxPatience, p.Patience(m.addr, 64<<20))
+	for range 100 {
+		peer.took(400 * time.Millisecond)
+	}
+	require.InDelta(t, 400*time.Millisecond, p.Patience(m.addr, 512<<10), float64(50*time.Millisecond))
+}
+
 // TestSilentMember has a member that takes connections and never answers.
 func TestSilentMember(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
