@@ -1,11 +1,7 @@
 package sidecar
 
 import (
-	"encoding/binary"
-	"encoding/hex"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,17 +75,9 @@ func TestPack(t *testing.T) {
 
 // TestGoldenPack holds the format of packs.
 func TestGoldenPack(t *testing.T) {
-	const file = "testdata/pack.hex"
 	w, _ := testPack()
 	data, _ := w.Bytes()
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		require.NoError(t, os.WriteFile(file, []byte(hex.EncodeToString(data)+"\n"), 0o644))
-	}
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	want, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	require.NoError(t, err)
-	require.Equal(t, want, data)
+	golden(t, "testdata/pack.hex", data)
 }
 
 func FuzzOpenPack(f *testing.F) {
@@ -98,14 +86,7 @@ func FuzzOpenPack(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:directory])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > frontSize+4 {
-			end := frontSize + int(binary.BigEndian.Uint32(data[5:]))
-			if end > 0 && end+4 <= len(data) {
-				data = slices.Clone(data)
-				binary.BigEndian.PutUint32(data[end:], sumOf(data[:end]))
-			}
-		}
-		p, err := OpenPack(data, "acme")
+		p, err := OpenPack(resummed(data), "acme")
 		if err != nil {
 			return
 		}
