@@ -179,7 +179,7 @@ func (b *Builder) Replace(index int, sealed Block) {
 	b.size += sealed.Size - old.Size
 	b.entries += sealed.Entries - old.Entries
 	if old.raw && !old.shared {
-		putBuffer(old.data)
+		buffers.Put(old.data)
 	}
 }
 

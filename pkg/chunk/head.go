@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"sync"
-	"unsafe"
+
+	"logstore/pkg/bufpool"
 )
 
 // head is the block that takes the next entries: its bytes are the block's own encoding, in the order of arrival.
@@ -107,14 +107,14 @@ func (h *head) reserve(n int) {
 	if cap(h.buf)-len(h.buf) >= n {
 		return
 	}
-	bigger := append(getBuffer(len(h.buf)+n), h.buf...)
+	bigger := append(buffers.Get(len(h.buf)+n), h.buf...)
 	h.recycle()
 	h.buf, h.shared = bigger, false
 }
 
 func (h *head) recycle() {
 	if !h.shared {
-		putBuffer(h.buf)
+		buffers.Put(h.buf)
 	}
 	h.buf = nil
 }
@@ -127,45 +127,5 @@ func (h *head) block(symbols *Symbols) Block {
 	}
 }
 
-// Live blocks start small and grow by halves and thirds, since a tenant may have very many streams of a few lines.
-// The sizes are 512 << k and 768 << k.
-const (
-	smallestBuffer = 512
-	bufferClasses  = 22
-)
-
-var buffers [bufferClasses]sync.Pool
-
-// bufferClass returns the smallest class of at least n bytes, and its size; a class of bufferClasses is no class.
-func bufferClass(n int) (class, size int) {
-	size = smallestBuffer
-	for class < bufferClasses && size < n {
-		class++
-		size = smallestBuffer << (class / 2)
-		if class%2 == 1 {
-			size += size / 2
-		}
-	}
-	return class, size
-}
-
-func getBuffer(n int) []byte {
-	class, size := bufferClass(n)
-	if class >= bufferClasses {
-		return make([]byte, 0, n+n/4)
-	}
-	if p, _ := buffers[class].Get().(*byte); p != nil {
-		return unsafe.Slice(p, size)[:0]
-	}
-	return make([]byte, 0, size)
-}
-
-func putBuffer(b []byte) {
-	if cap(b) == 0 {
-		return
-	}
-	class, size := bufferClass(cap(b))
-	if class < bufferClasses && size == cap(b) {
-		buffers[class].Put(unsafe.SliceData(b[:cap(b)]))
-	}
-}
+// buffers are those of live blocks, which start small and grow by halves and thirds, since a tenant may have very many streams of a few lines.
+var buffers = bufpool.New(512, 22)

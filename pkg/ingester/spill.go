@@ -5,11 +5,16 @@ import (
 	"runtime"
 	"slices"
 
+	"logstore/pkg/bufpool"
 	"logstore/pkg/chunk"
 	"logstore/pkg/model"
 	"logstore/pkg/sidecar"
 	"logstore/pkg/wal"
 )
+
+// smallBuffers are those of small content: streams that are moved into pages over and over need many. A buffer that a reader may hold is
+// left to the garbage collector.
+var smallBuffers = bufpool.New(256, 20)
 
 // smallPiece is the size up to which a piece keeps its entries as the runs came: a quarter of a block. Beyond it they move into
 // a builder. Tenants with very many streams have few entries in each: for them a builder and blocks of their own are too much.
@@ -69,7 +74,7 @@ func (i *Ingester) writeSpill(w *spill) error {
 			}
 		}
 		if !p.spillingShared {
-			putBuffer(p.spilling)
+			smallBuffers.Put(p.spilling)
 		}
 		p.spilling, p.logging = nil, 0
 		i.accountLocked(p)
@@ -127,9 +132,9 @@ func (i *Ingester) segmentFile(seg uint64) (*segmentFile, error) {
 func (p *piece) appendSmall(kind byte, data []byte, entries int, oldest, newest int64) {
 	need := len(data) + 1 + 5
 	if cap(p.small)-len(p.small) < need {
-		bigger := append(getBuffer(len(p.small)+need), p.small...)
+		bigger := append(smallBuffers.Get(len(p.small)+need), p.small...)
 		if !p.smallShared {
-			putBuffer(p.small)
+			smallBuffers.Put(p.small)
 		}
 		p.small, p.smallShared = bigger, false
 	}
@@ -152,7 +157,7 @@ func (i *Ingester) promoteLocked(p *piece, pairs *[]model.Pair) {
 		i.metrics.lostRuns.Inc()
 	}
 	if !shared {
-		putBuffer(small)
+		smallBuffers.Put(small)
 	}
 }
 
