@@ -3,20 +3,36 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 duration=${1:-3s}
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+log=$work/log
+module=$(go list -m)
+# Where the go command itself keeps the inputs that reached something new.
+found=$(go env GOCACHE)/fuzz
 
-run() { go test -run '^$' -fuzz "^$2\$" -fuzztime "$duration" "$1" >"$log" 2>&1; }
+# All targets of a package run from one binary: go test -fuzz would link it anew for each, which takes longer than the fuzzing.
+build() { go test -c -fuzz . -ldflags '-s -w' -o "$work/binary" "./$1"; }
 
-# The go command sometimes fails a target whose time ran out, without an input that fails. Only that is tried again.
+# A test runs in the directory of its package, and writes an input that fails below its testdata.
+run() {
+  (cd "$1" && "$work/binary" -test.paniconexit0 -test.timeout 10m -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$duration" \
+    -test.fuzzcachedir "$found/$module/$1") >"$log" 2>&1 && grep -q '^fuzz: elapsed' "$log"
+}
+
+# Go's fuzzing sometimes fails a target whose time ran out, without an input that fails. Only that is tried again.
 outOfTime() { grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input written' "$log"; }
 
 targets=0
+built=
 while IFS=: read -r file func; do
   name=${func#func }
   name=${name%%(*}
-  package=./$(dirname "$file")
-  echo "fuzz $package $name"
+  package=$(dirname "$file")
+  if [[ $package != "$built" ]]; then
+    build "$package"
+    built=$package
+  fi
+  echo "fuzz ./$package $name"
   if ! run "$package" "$name" && ! { outOfTime && run "$package" "$name"; }; then
     cat "$log"
     exit 1
