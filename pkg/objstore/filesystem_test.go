@@ -25,6 +25,7 @@ func newFilesystem(t testing.TB, fsync bool) (*objstore.Filesystem, string) {
 }
 
 func TestFilesystem(t *testing.T) {
+	t.Parallel()
 	b, root := newFilesystem(t, false)
 	objstoretest.AcceptanceTest(t, b)
 	left, err := os.ReadDir(root)
@@ -33,6 +34,7 @@ func TestFilesystem(t *testing.T) {
 }
 
 func TestFilesystemWithFsync(t *testing.T) {
+	t.Parallel()
 	b, _ := newFilesystem(t, true)
 	objstoretest.AcceptanceTest(t, b)
 }

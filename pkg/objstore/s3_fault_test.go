@@ -112,16 +112,26 @@ var faultyOperations = []struct {
 // TestS3Faults meets each operation with each fault: a few times, which must not be seen, and always, which must end in a
 // clear error after a bounded number of requests.
 func TestS3Faults(t *testing.T) {
+	t.Parallel()
 	server := testservers.StartVersityGW(t, "chunks")
 	direct := newS3(t, s3Config(server.URL("chunks")))
 	require.NoError(t, direct.Put(t.Context(), "a/b", faultBody))
 	t.Run("operations", func(t *testing.T) {
 		for _, op := range faultyOperations {
+			for _, fault := range faults {
+				if !fault.hangs() || !fault.hits(op.name) {
+					continue
+				}
+				t.Run(op.name+" "+fault.name, func(t *testing.T) { // by itself, as it only waits
+					t.Parallel()
+					meetFault(t, newFaultyS3(t, server), op.name, op.run, fault)
+				})
+			}
 			t.Run(op.name, func(t *testing.T) {
 				t.Parallel()
 				s := newFaultyS3(t, server)
 				for _, fault := range faults {
-					if !fault.hits(op.name) {
+					if fault.hangs() || !fault.hits(op.name) {
 						continue
 					}
 					t.Run(fault.name, func(t *testing.T) {
@@ -137,6 +147,9 @@ func TestS3Faults(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(faultBody, got))
 }
+
+// hangs reports whether each request waits for stallTimeout.
+func (f fault) hangs() bool { return strings.HasPrefix(f.name, "hang") }
 
 // hits reports whether the client can notice the fault in an operation.
 func (f fault) hits(op string) bool {
@@ -186,6 +199,7 @@ func orWrong(err error, right bool) error {
 
 // TestS3StreamFaults checks that a stream never ends in peace before its object does.
 func TestS3StreamFaults(t *testing.T) {
+	t.Parallel()
 	s := startFaultyS3(t)
 	require.NoError(t, s.direct.Put(t.Context(), "a/b", faultBody))
 	f := func(fault faultproxy.Fault, want error) {
@@ -269,6 +283,7 @@ func TestS3ContextEndsRetries(t *testing.T) {
 // TestS3Storm writes and reads through a store that fails every fifth request in some way: nothing that was put is lost
 // or changed, and every object is listed once.
 func TestS3Storm(t *testing.T) {
+	t.Parallel()
 	server := testservers.StartVersityGW(t, "chunks")
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

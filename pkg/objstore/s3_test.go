@@ -57,11 +57,13 @@ func startFakeS3(t testing.TB, buckets ...string) string {
 }
 
 func TestS3OnVersityGW(t *testing.T) {
+	t.Parallel()
 	server := testservers.StartVersityGW(t, "chunks")
 	objstoretest.AcceptanceTest(t, newS3(t, s3Config(server.URL("chunks"))))
 }
 
 func TestS3OnFake(t *testing.T) {
+	t.Parallel()
 	address := startFakeS3(t, "chunks")
 	objstoretest.AcceptanceTest(t, newS3(t, s3Config("s3://key:secret@"+address+"/chunks")))
 }
