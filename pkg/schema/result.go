@@ -22,16 +22,21 @@ type IndexEntry struct {
 	Labels labels.Labels
 }
 
-// SortChunks sorts chunks by time and drops equal ones. Several tables and files name the same chunk.
+// SortChunks sorts chunks by time and drops equal ones. Several tables and files name the same chunk. A list that is so already is only
+// read.
 func SortChunks(chunks []ChunkName) []ChunkName {
-	if len(chunks) < 2 {
+	ordered := true
+	for i := 1; i < len(chunks) && ordered; i++ {
+		ordered = compareChunks(&chunks[i-1], &chunks[i]) < 0
+	}
+	if ordered {
 		return chunks
 	}
-	slices.SortFunc(chunks, compareChunks)
+	slices.SortFunc(chunks, func(a, b ChunkName) int { return compareChunks(&a, &b) })
 	return slices.CompactFunc(chunks, func(a, b ChunkName) bool { return a.ChunkRef == b.ChunkRef })
 }
 
-func compareChunks(a, b ChunkName) int {
+func compareChunks(a, b *ChunkName) int {
 	switch {
 	case a.From != b.From:
 		return compare(a.From, b.From)

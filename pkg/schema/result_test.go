@@ -40,7 +40,7 @@ func TestMergeSeries(t *testing.T) {
 		require.True(t, slices.IsSortedFunc(got, func(a, b Series) int { return a.ID.Compare(&b.ID) }))
 		for _, s := range got {
 			require.Len(t, s.Chunks, len(want[s.ID]))
-			require.True(t, slices.IsSortedFunc(s.Chunks, compareChunks))
+			require.True(t, slices.IsSortedFunc(s.Chunks, func(a, b ChunkName) int { return compareChunks(&a, &b) }))
 			for _, c := range s.Chunks {
 				require.True(t, want[s.ID][c.ChunkRef])
 			}

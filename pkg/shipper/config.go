@@ -33,6 +33,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// SeriesCacheBytes bounds the decoded series of fetched files.
 	SeriesCacheBytes int64
+	// RowCacheBytes bounds the chunk rows that are kept of files that do not change; with zero none are.
+	RowCacheBytes int64
 }
 
 // DefaultConfig holds Loki's defaults where Loki has the setting.
@@ -44,6 +46,7 @@ var DefaultConfig = Config{
 	UploadInterval:       time.Minute,
 	ShutdownTimeout:      5 * time.Minute,
 	SeriesCacheBytes:     256 << 20,
+	RowCacheBytes:        64 << 20,
 }
 
 // Validate reports the first setting that cannot work.
@@ -62,8 +65,8 @@ func (c *Config) Validate() error {
 		return errors.New("the interval of uploads and the time for the last one must be above zero")
 	case c.IndexCacheValidity < 0 || c.RetainUploaded < 0:
 		return errors.New("index_cache_validity and boltdb_shipper.ingesterdbretainperiod must not be below zero")
-	case c.SeriesCacheBytes < 0:
-		return errors.New("the bound of decoded series must not be below zero")
+	case c.SeriesCacheBytes < 0 || c.RowCacheBytes < 0:
+		return errors.New("the bounds of decoded series and of chunk rows must not be below zero")
 	}
 	return nil
 }

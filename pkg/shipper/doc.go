@@ -15,7 +15,8 @@
 //   - series set: what a file says about the streams of one tenant, decoded: ids, labels and postings by label. Sets are
 //     immutable. Those of local files grow by one set per write, so that a write is visible when Put returns; those of
 //     copies are decoded at the first lookup and kept in a cache that is bounded in bytes. Chunk rows are never decoded
-//     ahead: they are looked up in the file by the ids that match.
+//     ahead: they are looked up in the file by the ids that match. What was read of a file that does not change is kept
+//     too (rowcache.go), bounded in bytes, and dropped with the file.
 //   - pool: the open files. A file is closed when too many others are open, and not before its last reader let go.
 //
 // A lookup first takes the local files of a table, then the remote ones except those that are uploads of the local ones

@@ -15,11 +15,12 @@ import (
 	"logstore/pkg/schema"
 )
 
-// tableFile is an open file of a table. Its streams are decoded unless it is part of a file of this process.
+// tableFile is an open file of a table. Its streams are decoded unless it is part of a file of this process. It is fixed if no rows
+// come to it any more.
 type tableFile struct {
-	path   string
-	file   *index.File
-	decode bool
+	path          string
+	file          *index.File
+	decode, fixed bool
 }
 
 // tableView is what a lookup sees of a table.
@@ -68,7 +69,7 @@ func (s scope) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*
 				v.release()
 				return nil, err
 			}
-			v.files = append(v.files, tableFile{path: p.path, file: file, decode: f.sets == nil})
+			v.files = append(v.files, tableFile{path: p.path, file: file, decode: f.sets == nil, fixed: f.sets == nil || p.level > 0})
 			releases = append(releases, r)
 		}
 	}
@@ -82,7 +83,7 @@ func (s scope) tryOpenTable(ctx context.Context, key tableKey, tenant string) (*
 	}
 	releases = append(releases, r)
 	for _, f := range remote {
-		v.files = append(v.files, tableFile{path: f.path, file: f.file, decode: true})
+		v.files = append(v.files, tableFile{path: f.path, file: f.file, decode: true, fixed: true})
 	}
 	return v, nil
 }
@@ -127,6 +128,15 @@ func (v *tableView) find(ctx context.Context, q query) ([]schema.Series, error) 
 	return schema.MergeSeries(lists...), nil
 }
 
+// chunks adds to series, ascending by id, the chunks that a file names for them and that touch the milliseconds [from, through].
+// The lists may be shared with other lookups.
+func (v *tableView) chunks(f tableFile, from, through int64, series []schema.Series) error {
+	if f.fixed && v.s.cfg.RowCacheBytes > 0 {
+		return v.s.rows.lookup(f.file, setKey{f.path, v.tenant}, v.key.day, from, through, series)
+	}
+	return lookupChunks(f.file, v.tenant, v.key.day, from, through, series)
+}
+
 // forTables runs fn for the tables of spans, some at a time, and returns what it returned for those that there are.
 func forTables[T any](ctx context.Context, s scope, tenant string, spans []schema.Span, fn func(ctx context.Context, v *tableView) (T, error)) ([]T, error) {
 	var err error
@@ -148,6 +158,11 @@ func forTables[T any](ctx context.Context, s scope, tenant string, spans []schem
 // forSpans runs fn for each span, limit at a time.
 func forSpans[T any](ctx context.Context, limit int, spans []schema.Span, fn func(ctx context.Context, span schema.Span) (T, error)) ([]T, error) {
 	out := make([]T, len(spans))
+	if len(spans) == 1 {
+		var err error
+		out[0], err = fn(ctx, spans[0])
+		return out, err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(limit)
 	for i, span := range spans {
@@ -175,7 +190,7 @@ func (s scope) Select(ctx context.Context, tenant string, sel logql.Selection, s
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if err := lookupChunks(f.file, tenant, v.key.day, from, through, series); err != nil {
+			if err := v.chunks(f, from, through, series); err != nil {
 				return nil, err
 			}
 		}

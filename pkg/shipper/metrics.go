@@ -21,6 +21,8 @@ type metrics struct {
 	commitDuration prometheus.Histogram
 	seriesBytes    prometheus.Gauge
 	decodes        prometheus.Counter
+	rowBytes       prometheus.Gauge
+	rowStreams     *prometheus.CounterVec
 	openFiles      prometheus.Gauge
 }
 
@@ -43,7 +45,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		seriesBytes: f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_series_cache_bytes", Help: "Memory of decoded series of fetched index files."}),
 		decodes:     f.NewCounter(prometheus.CounterOpts{Name: "logstore_index_series_decoded_total", Help: "Decodings of a tenant's series in an index file."}),
-		openFiles:   f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_open_files", Help: "Index files that are open."}),
+		rowBytes:    f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_row_cache_bytes", Help: "Memory of chunk rows that are kept of index files that do not change."}),
+		rowStreams: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "logstore_index_row_cache_streams_total",
+			Help: "Streams whose chunks were looked up in an index file that does not change, by where its rows were found: cached, or read from the file.",
+		}, []string{"from"}),
+		openFiles: f.NewGauge(prometheus.GaugeOpts{Name: "logstore_index_open_files", Help: "Index files that are open."}),
 	}
 }
 

@@ -250,6 +250,9 @@ func (t *remoteTable[F]) distrust(f *remoteFile, serial int, corrupt bool, cause
 		setAside(f.path(), cause, t.c.logger)
 	}
 	t.c.mu.Unlock()
+	if first && t.c.forgotten != nil {
+		t.c.forgotten(f.path())
+	}
 }
 
 // hold fetches a file unless there is a copy, and keeps it from being evicted until release is called.

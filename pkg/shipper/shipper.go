@@ -35,6 +35,7 @@ type Shipper struct {
 	// pool holds the open files: the local ones, and the copies.
 	pool  *pool[*index.File]
 	sets  *setCache
+	rows  *rowCache
 	local localFiles
 	// uploadTurn holds a value while files are being uploaded.
 	uploadTurn chan struct{}
@@ -64,6 +65,7 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 	s := &Shipper{
 		cfg: cfg, periods: deps.Periods, bucket: deps.Bucket, uploaded: deps.Uploaded, handOver: deps.HandOver, logger: deps.Logger, metrics: m, now: time.Now,
 		started: time.Now(), pool: newPool(cfg.MaxOpenFiles, index.Open, m.openFiles), sets: newSetCache(cfg.SeriesCacheBytes, m),
+		rows:       newRowCache(cfg.RowCacheBytes, m),
 		uploadTurn: make(chan struct{}, 1), active: make(map[tableKey]*activeTable),
 	}
 	if s.logger == nil {
@@ -73,7 +75,7 @@ func New(cfg Config, deps Deps) (*Shipper, error) {
 		store: schema.StoreBoltDB, unpack: index.Unpack, open: index.Open, corrupt: index.ErrCorrupt,
 		accepts: func(name string) bool { return !isTSDB(name) },
 	}
-	s.copies = newCopies(cfg.CacheConfig, files, deps, s.pool, newCopyMetrics(deps.Registerer, "boltdb"), s.sets.forget)
+	s.copies = newCopies(cfg.CacheConfig, files, deps, s.pool, newCopyMetrics(deps.Registerer, "boltdb"), s.forgetDecoded)
 	s.copies.listed = s.dropCompacted
 	if err := s.openActiveDirectory(); err != nil {
 		return nil, err

@@ -165,9 +165,15 @@ func (s *Shipper) setAside(path string, cause error) {
 	s.logger.Error("chunks may be in the bucket that no index names: logstore check finds them, logstore rebuild-index indexes them", "path", path)
 }
 
+// forgetDecoded drops what was decoded of a file that is about to be removed.
+func (s *Shipper) forgetDecoded(path string) {
+	s.sets.forget(path)
+	s.rows.forget(path)
+}
+
 // forget removes a local file as soon as nobody reads it.
 func (s *Shipper) forget(path string) {
-	s.sets.forget(path)
+	s.forgetDecoded(path)
 	if err := s.pool.forget(path); err != nil {
 		s.logger.Warn("cannot remove a part of an index file", "path", path, "err", err)
 	}
@@ -271,7 +277,7 @@ func (s *Shipper) drop(files []*localFile) error {
 		// Lookups that took the file read on until they let go of it; those that come now look into the bucket.
 		s.local.remove(f)
 		for _, p := range *f.parts.Load() {
-			s.sets.forget(p.path)
+			s.forgetDecoded(p.path)
 			errs = append(errs, s.pool.forget(p.path))
 		}
 	}

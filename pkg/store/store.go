@@ -24,7 +24,8 @@ var ErrUnsupported = errors.New("not supported")
 // Index finds streams and their chunks in the tables of spans, which belong to periods of its kind.
 type Index interface {
 	// Select returns the matching streams with the chunks that may hold entries of the interval: streams ascending by id,
-	// each once, none without a chunk; chunks each once.
+	// each once, none without a chunk; chunks each once. The list of streams belongs to the caller; those of chunks may be shared
+	// and are changed by nobody.
 	Select(ctx context.Context, tenant string, sel logql.Selection, spans []schema.Span) ([]schema.Series, error)
 	// Series is Select for those who want the streams alone. The end of their interval is inclusive, and what that means
 	// for a chunk that begins in its last nanosecond is the index's to say, since Loki's two indexes differ in it.
