@@ -113,10 +113,10 @@ func (w *partWriter) add(ctx context.Context, refs []model.ChunkRef, p *sidecarP
 
 // flush writes the pack and begins another.
 func (w *partWriter) flush(ctx context.Context) error {
-	data, directory := w.pack.Bytes()
+	data, middle := w.pack.Bytes()
 	name := store.PackName{
 		Tenant: w.pack.Tenant, Table: w.t.Name, State: stateOf(w.t), Part: w.part,
-		First: w.pack.First(), Last: w.pack.Last(), Directory: directory,
+		First: w.pack.First(), Last: w.pack.Last(), Middle: middle,
 	}
 	if err := w.s.chunksOf(w.t).Put(ctx, name.Key(), data); err != nil {
 		return fmt.Errorf("cannot write a pack of sidecars of table %s: %w", w.t.Name, err)

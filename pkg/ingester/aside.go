@@ -107,7 +107,7 @@ type memoryOutline struct {
 }
 
 // Outline implements logql.Outliner. Blocks that are not described are shown by their bounds.
-func (v *pieceView) Outline(ctx context.Context, _ bool) (logql.Outline, error) {
+func (v *pieceView) Outline(ctx context.Context, _ sidecar.Parts) (logql.Outline, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

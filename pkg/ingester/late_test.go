@@ -47,7 +47,7 @@ func (n *node) outline() logql.Outline {
 	require.NoError(n.t, err)
 	require.Len(n.t, streams, 1)
 	require.Len(n.t, streams[0].Pieces, 1)
-	o, err := streams[0].Pieces[0].(logql.Outliner).Outline(ctx, true)
+	o, err := streams[0].Pieces[0].(logql.Outliner).Outline(ctx, sidecar.Whole)
 	require.NoError(n.t, err)
 	return o
 }
@@ -221,7 +221,7 @@ func TestLateOnceUnderLoad(t *testing.T) {
 
 // readAll reads all blocks of a piece as a query does.
 func readAll(ctx context.Context, p logql.Piece) error {
-	o, err := p.(logql.Outliner).Outline(ctx, false)
+	o, err := p.(logql.Outliner).Outline(ctx, sidecar.Columns)
 	if err != nil || o == nil {
 		return err
 	}

@@ -11,16 +11,16 @@ import (
 // one.
 type Outliner interface {
 	Piece
-	// Outline returns what is known, or nil if nothing is. With filters it has the blocks' filters if there are any, without them it
-	// may lack them. Like Open it may fetch.
-	Outline(ctx context.Context, filters bool) (Outline, error)
+	// Outline returns what is known, or nil if nothing is. It has the parts of the blocks' descriptions that are wanted if there are any, and
+	// may lack the others. Like Open it may fetch.
+	Outline(ctx context.Context, want sidecar.Parts) (Outline, error)
 }
 
 // Rememberer is an Outliner that may have at hand what Outline would return. It spares the caller a goroutine for what takes no time.
 type Rememberer interface {
 	Outliner
 	// Remembered returns what Outline would, or nil if that is not known at once: it neither fetches nor waits.
-	Remembered(filters bool) Outline
+	Remembered(want sidecar.Parts) Outline
 }
 
 // Totaler is a Piece that may have at hand the numbers of all its entries. What wraps a piece to change its entries must not be one.

@@ -167,7 +167,7 @@ func (t *tally) run(ctx context.Context, pieces []logql.Piece) error {
 // parts appends the blocks of a piece that touch the interval.
 func (t *tally) parts(ctx context.Context, dst []part, p logql.Piece) ([]part, error) {
 	if o, ok := p.(logql.Outliner); ok {
-		outline, err := o.Outline(ctx, false)
+		outline, err := o.Outline(ctx, sidecar.Columns)
 		if err != nil {
 			return dst, err
 		}

@@ -4,7 +4,7 @@
 // The nouns: an Object describes one chunk. A Block describes one of its blocks: its numbers, columns of timestamps, line
 // lengths and metadata, and a filter, which is a set of keys of what its lines hold. A Needle is the keys of a text or of a
 // pair of metadata; a Demand is that one of several needles be there. Build makes a Block, and a Block says whether it MayMeet
-// demands. A Pack holds the objects of many chunks.
+// demands. A Pack holds the objects of many chunks, columns and filters apart.
 //
 // A filter never rules out a block with a line that matches, and may leave in one without. Text that stands within a line is
 // found by the words that stand in it as a whole, by grams of letters and by samples of long ids: see keys.go.

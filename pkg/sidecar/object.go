@@ -116,6 +116,20 @@ func appendRow(dst []byte, p *Place, b *Block) []byte {
 	return binary.BigEndian.AppendUint32(dst, sumOf(b.filter))
 }
 
+// Parts says which of the parts of a sidecar are meant beside its directory.
+type Parts uint8
+
+// The parts that a reader may do without: one that counts wants the columns, one that looks for needles the filters.
+const (
+	Columns Parts = 1 << iota
+	Filters
+	// Whole is all there is.
+	Whole = Columns | Filters
+)
+
+// Has reports whether all of want are among the parts.
+func (p Parts) Has(want Parts) bool { return p&want == want }
+
 // Layout says where the parts of a sidecar end. A reader that has the beginning of one learns from it how much more it wants.
 type Layout struct {
 	// Directory is the end of the directory, Columns that of the columns behind it, Filters that of all.
@@ -131,36 +145,118 @@ type rowSums struct {
 // Open decodes the sidecar of a chunk from its beginning. data must reach behind the directory, else a *ShortError says how much
 // there must be. Blocks have the columns and the filters that lie within data. The object points into data, which must not change.
 func Open(data []byte, ref model.ChunkRef) (*Object, Layout, error) {
+	o, sums, l, err := openHead(data, ref)
+	if err != nil {
+		return nil, l, err
+	}
+	rest := data[l.Directory:]
+	columns := rest[:min(len(rest), l.Columns-l.Directory)]
+	if err := o.attachColumns(columns, sums); err != nil {
+		return o, l, err
+	}
+	return o, l, o.attachFilters(rest[len(columns):], sums)
+}
+
+// OpenParts decodes the sidecar of a chunk from its beginning, which ends with the directory, and its columns and filters as far as they are
+// among the parts. These must be whole. The object points into columns and filters, which must not change, and not into head.
+func OpenParts(head, columns, filters []byte, parts Parts, ref model.ChunkRef) (*Object, error) {
+	o, sums, l, err := openHead(head, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(head) != l.Directory {
+		return nil, fmt.Errorf("%w: head of %d bytes instead of %d", ErrCorrupt, len(head), l.Directory)
+	}
+	if parts.Has(Columns) {
+		if want := l.Columns - l.Directory; len(columns) != want {
+			return nil, fmt.Errorf("%w: columns of %d bytes instead of %d", ErrCorrupt, len(columns), want)
+		}
+		if err := o.attachColumns(columns, sums); err != nil {
+			return nil, err
+		}
+	}
+	if parts.Has(Filters) {
+		if want := l.Filters - l.Columns; len(filters) != want {
+			return nil, fmt.Errorf("%w: filters of %d bytes instead of %d", ErrCorrupt, len(filters), want)
+		}
+		if err := o.attachFilters(filters, sums); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// openHead decodes what stands before the columns.
+func openHead(data []byte, ref model.ChunkRef) (*Object, []rowSums, Layout, error) {
 	var l Layout
 	if len(data) < frontSize {
-		return nil, l, &ShortError{Need: frontSize}
+		return nil, nil, l, &ShortError{Need: frontSize}
 	}
 	if !Current(data) {
-		return nil, l, fmt.Errorf("%w: it begins with %q", ErrCorrupt, data[:5])
+		return nil, nil, l, fmt.Errorf("%w: it begins with %q", ErrCorrupt, data[:5])
 	}
 	length := binary.BigEndian.Uint32(data[5:])
 	if length > math.MaxInt32 {
-		return nil, l, fmt.Errorf("%w: directory of %d bytes", ErrCorrupt, length)
+		return nil, nil, l, fmt.Errorf("%w: directory of %d bytes", ErrCorrupt, length)
 	}
 	l.Directory = frontSize + int(length) + 4
 	if len(data) < l.Directory {
-		return nil, l, &ShortError{Need: l.Directory}
+		return nil, nil, l, &ShortError{Need: l.Directory}
 	}
 	front := data[:l.Directory-4]
 	if sumOf(front) != binary.BigEndian.Uint32(data[l.Directory-4:]) {
-		return nil, l, fmt.Errorf("%w: checksum of the directory", ErrCorrupt)
+		return nil, nil, l, fmt.Errorf("%w: checksum of the directory", ErrCorrupt)
 	}
 	r := reader{decbuf.Buf{B: front[frontSize:]}}
 	o := &Object{}
 	r.head(o)
 	if !r.Failed() && o.Ref != ref {
-		return nil, l, fmt.Errorf("%w: %s/%x/%x:%x:%x", ErrForeign, o.Ref.Tenant, o.Ref.Fingerprint, o.Ref.From, o.Ref.Through, o.Ref.Checksum)
+		return nil, nil, l, fmt.Errorf("%w: %s/%x/%x:%x:%x", ErrForeign, o.Ref.Tenant, o.Ref.Fingerprint, o.Ref.From, o.Ref.Through, o.Ref.Checksum)
 	}
 	sums := r.rows(o)
 	if !r.Whole() {
-		return nil, l, fmt.Errorf("%w: bad directory", ErrCorrupt)
+		return nil, nil, l, fmt.Errorf("%w: bad directory", ErrCorrupt)
 	}
-	return o, l, o.attach(data, sums, &l)
+	if !l.place(sums) {
+		return nil, nil, l, fmt.Errorf("%w: parts of more than %d bytes", ErrCorrupt, math.MaxInt32)
+	}
+	return o, sums, l, nil
+}
+
+// place finds out where the columns and the filters end, and reports false for sizes that nobody has.
+func (l *Layout) place(sums []rowSums) bool {
+	at := uint64(l.Directory)
+	for i := range sums {
+		at += uint64(sums[i].columns)
+	}
+	l.Columns = int(at)
+	for i := range sums {
+		at += uint64(sums[i].filter)
+	}
+	l.Filters = int(at)
+	return at <= math.MaxInt32
+}
+
+// With returns an object that has also the parts of another one of the same chunk, or nil if they do not say the same of its blocks.
+func (o *Object) With(other *Object) *Object {
+	same := func(a, b Block) bool {
+		return a.MinTime == b.MinTime && a.MaxTime == b.MaxTime && a.Entries == b.Entries && a.Unique == b.Unique && a.LineBytes == b.LineBytes && a.MetaBytes == b.MetaBytes
+	}
+	if o.Ref != other.Ref || o.Size != other.Size || !slices.Equal(o.Places, other.Places) || !slices.EqualFunc(o.Blocks, other.Blocks, same) {
+		return nil
+	}
+	both := *o
+	both.Blocks = slices.Clone(o.Blocks)
+	for i := range both.Blocks {
+		b := &both.Blocks[i]
+		if len(b.columns) == 0 {
+			b.columns = other.Blocks[i].columns
+		}
+		if len(b.filter) == 0 {
+			b.filter = other.Blocks[i].filter
+		}
+	}
+	return &both
 }
 
 // PeekSize is how much of an object's beginning Current wants.
@@ -182,43 +278,45 @@ func (e *ShortError) Error() string {
 	return fmt.Sprintf("sidecar is cut off: %d bytes are needed", e.Need)
 }
 
-// attach gives the blocks their columns and filters, as far as data has them.
-func (o *Object) attach(data []byte, sums []rowSums, l *Layout) error {
-	at := l.Directory
-	take := func(n int, sum uint32) ([]byte, error) {
-		from := at
-		if n > math.MaxInt32-at {
-			return nil, fmt.Errorf("%w: parts of %d bytes", ErrCorrupt, n)
-		}
-		if at += n; at > len(data) || n == 0 {
-			return nil, nil
-		}
-		part := data[from:at:at]
-		if sumOf(part) != sum {
-			return nil, fmt.Errorf("%w: checksum at byte %d", ErrCorrupt, from)
-		}
-		return part, nil
-	}
+// attachColumns gives the blocks their columns, as far as data has them.
+func (o *Object) attachColumns(data []byte, sums []rowSums) error {
 	for i := range sums {
-		part, err := take(sums[i].columns, sums[i].columnsSum)
+		part, rest, err := cutPart(data, sums[i].columns, sums[i].columnsSum)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w of the columns of block %d", err, i)
 		}
-		o.Blocks[i].columns = part
+		o.Blocks[i].columns, data = part, rest
 	}
-	l.Columns = at
+	return nil
+}
+
+// attachFilters gives the blocks their filters, as far as data has them.
+func (o *Object) attachFilters(data []byte, sums []rowSums) error {
 	for i := range sums {
-		part, err := take(sums[i].filter, sums[i].filterSum)
+		part, rest, err := cutPart(data, sums[i].filter, sums[i].filterSum)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w of the filter of block %d", err, i)
 		}
 		if len(part) > 0 && !filter(part).valid() {
 			return fmt.Errorf("%w: bad filter of block %d", ErrCorrupt, i)
 		}
-		o.Blocks[i].filter = part
+		o.Blocks[i].filter, data = part, rest
 	}
-	l.Filters = at
 	return nil
+}
+
+// cutPart takes n bytes with a checksum off the front of data, nil if there are none or they do not end in it.
+func cutPart(data []byte, n int, sum uint32) (part, rest []byte, err error) {
+	if n == 0 {
+		return nil, data, nil
+	}
+	if n > len(data) {
+		return nil, nil, nil
+	}
+	if part = data[:n:n]; sumOf(part) != sum {
+		return nil, nil, fmt.Errorf("%w: checksum", ErrCorrupt)
+	}
+	return part, data[n:], nil
 }
 
 // reader reads a directory.

@@ -39,13 +39,13 @@ type PackName struct {
 	Part int
 	// First and Last are the times in ms at which the first and the last of its chunks begin.
 	First, Last int64
-	// Directory is the size of the pack's directory, which is its beginning.
-	Directory int
+	// Middle is where the directory and the heads of the sidecars stand in the pack, between columns and filters.
+	Middle sidecar.Extent
 }
 
 // Key returns the name of the pack in the bucket.
 func (n PackName) Key() string {
-	return fmt.Sprintf("%s%s/%s/%s-%x-%x-%x-%x", PackPrefix, n.Tenant, n.Table, n.State, n.Part, n.First, n.Last, n.Directory)
+	return fmt.Sprintf("%s%s/%s/%s-%x-%x-%x-%x-%x", PackPrefix, n.Tenant, n.Table, n.State, n.Part, n.First, n.Last, n.Middle.From, n.Middle.Len())
 }
 
 // ParsePackKey is the inverse of Key; ok is false for other objects.
@@ -58,8 +58,15 @@ func ParsePackKey(key string) (n PackName, ok bool) {
 	n.Tenant, n.Table = parts[0], parts[1]
 	state, numbers, _ := strings.Cut(parts[2], "-")
 	n.State = state
-	k, err := fmt.Sscanf(strings.ReplaceAll(numbers, "-", " "), "%x %x %x %x", &n.Part, &n.First, &n.Last, &n.Directory)
-	return n, err == nil && k == 4 && n.Key() == key
+	size := 0
+	k, err := fmt.Sscanf(strings.ReplaceAll(numbers, "-", " "), "%x %x %x %x %x", &n.Part, &n.First, &n.Last, &n.Middle.From, &size)
+	n.Middle.To = n.Middle.From + size
+	return n, err == nil && k == 5 && n.Key() == key
+}
+
+// fits reports whether the middle can be in a pack of a size.
+func (n PackName) fits(size int64) bool {
+	return n.Middle.From >= 0 && n.Middle.From <= n.Middle.To && int64(n.Middle.To) <= size
 }
 
 // SidecarToPack returns the bytes of a chunk's sidecar for a pack: those of the one in the bucket, if there says that there is one, or
@@ -127,12 +134,18 @@ type packPart struct {
 	size int64
 	// damaged is set once it was found to be; it is not asked again before the next listing.
 	damaged atomic.Bool
-	opening flight[*sidecar.Pack]
+	opening flight[openedPack]
+}
+
+// openedPack is a directory, with the middle of the pack as it was read.
+type openedPack struct {
+	directory *sidecar.Pack
+	middle    []byte
 }
 
 const (
 	// maxPackLists bounds the tenants whose packs are remembered, maxPackParts the packs of one, maxPackRows the rows of directories, which
-	// take 32 bytes each.
+	// take 40 bytes each.
 	maxPackLists, maxPackParts, maxPackRows = 1000, 50_000, 200_000
 )
 
@@ -210,7 +223,7 @@ func (s *Store) listPacks(ctx context.Context, owner packOwner) map[string][]*pa
 	s.metrics.packRequests.WithLabelValues("list").Inc()
 	err := owner.bucket.List(ctx, PackPrefix+owner.tenant+"/", func(o objstore.ObjectInfo) error {
 		name, ok := ParsePackKey(o.Key)
-		if !ok || o.Size > math.MaxInt32 || int64(name.Directory) > o.Size {
+		if !ok || o.Size > math.MaxInt32 || !name.fits(o.Size) {
 			return nil
 		}
 		if n++; n > maxPackParts {
@@ -225,28 +238,23 @@ func (s *Store) listPacks(ctx context.Context, owner packOwner) map[string][]*pa
 	return byTable
 }
 
-// openPack returns the directory of a pack.
-func (s *Store) openPack(ctx context.Context, b objstore.Bucket, part *packPart) (*sidecar.Pack, error) {
-	if d := s.sidecars.packs.directory(part.key); d != nil {
-		return d, nil
-	}
-	return part.opening.do(ctx, func() (*sidecar.Pack, error) {
-		if d := s.sidecars.packs.directory(part.key); d != nil {
-			return d, nil
-		}
-		data, err := s.readPack(ctx, b, part, 0, part.Directory, "directory")
+// openPack reads the middle of a pack.
+func (s *Store) openPack(ctx context.Context, b objstore.Bucket, part *packPart) (openedPack, error) {
+	return part.opening.do(ctx, func() (openedPack, error) {
+		data, err := s.readPack(ctx, b, part, part.Middle, "directory")
 		if err != nil {
-			return nil, err
+			return openedPack{}, err
 		}
-		return s.takeDirectory(part, data)
+		d, err := s.takeDirectory(part, data)
+		return openedPack{d, data}, err
 	})
 }
 
-// takeDirectory decodes the directory of a pack from its beginning, and remembers it.
-func (s *Store) takeDirectory(part *packPart, data []byte) (*sidecar.Pack, error) {
-	d, err := sidecar.OpenPack(data, part.Tenant)
-	if err == nil && int64(d.Size()) != part.size {
-		err = fmt.Errorf("%w: pack of %d bytes instead of %d", sidecar.ErrCorrupt, part.size, d.Size())
+// takeDirectory decodes the directory of a pack from its bytes from there on, and remembers it.
+func (s *Store) takeDirectory(part *packPart, middle []byte) (*sidecar.Pack, error) {
+	d, err := sidecar.OpenPack(middle, part.Tenant)
+	if err == nil && (int64(d.Size()) != part.size || d.Middle() != part.Middle) {
+		err = fmt.Errorf("%w: pack of %d bytes instead of %d, or its middle is elsewhere", sidecar.ErrCorrupt, part.size, d.Size())
 	}
 	if err != nil {
 		s.spoiled(part)
@@ -257,11 +265,11 @@ func (s *Store) takeDirectory(part *packPart, data []byte) (*sidecar.Pack, error
 }
 
 // readPack reads bytes of a pack; what says for the metrics which.
-func (s *Store) readPack(ctx context.Context, b objstore.Bucket, part *packPart, from, to int, what string) ([]byte, error) {
+func (s *Store) readPack(ctx context.Context, b objstore.Bucket, part *packPart, e sidecar.Extent, what string) ([]byte, error) {
 	s.metrics.packRequests.WithLabelValues(what).Inc()
-	data, err := b.GetRange(ctx, part.key, int64(from), int64(to-from))
-	if err == nil && len(data) != to-from {
-		err = fmt.Errorf("%w: pack ends at byte %d", sidecar.ErrCorrupt, from+len(data))
+	data, err := b.GetRange(ctx, part.key, int64(e.From), int64(e.Len()))
+	if err == nil && len(data) != e.Len() {
+		err = fmt.Errorf("%w: pack ends at byte %d", sidecar.ErrCorrupt, e.From+len(data))
 	}
 	if err != nil {
 		if ctx.Err() == nil {

@@ -41,8 +41,8 @@ func (d *described) pack(part int, refs ...model.ChunkRef) PackName {
 		require.NotNil(d.t, data)
 		w.Add(ref, data)
 	}
-	data, directory := w.Bytes()
-	n := PackName{Tenant: "acme", Table: d.store.tableOf(refs[0]).table, State: "feed", Part: part, First: w.First(), Last: w.Last(), Directory: directory}
+	data, middle := w.Bytes()
+	n := PackName{Tenant: "acme", Table: d.store.tableOf(refs[0]).table, State: "feed", Part: part, First: w.First(), Last: w.Last(), Middle: middle}
 	require.NoError(d.t, d.Put(d.ctx, n.Key(), data))
 	return n
 }
@@ -118,28 +118,37 @@ func TestSpoiledPacks(t *testing.T) {
 			require.Positive(t, d.results("read"), "%s: %s", what, q)
 		}
 	}
+	middle := name.Middle
 	f("empty", func([]byte) []byte { return nil }, 0) // Its key says that there must be more.
-	f("foreign", func([]byte) []byte { return append(foreign, sound...) }, 1)
-	f("another version", func(b []byte) []byte { b[4]++; return b }, 1)
+	f("foreign", func(b []byte) []byte { copy(b[middle.From:], foreign); return b }, 1)
+	f("another version", func(b []byte) []byte { b[middle.From+4]++; return b }, 1)
 	f("longer", func(b []byte) []byte { return append(b, "behind"...) }, 1)
-	f("the directory alone", func(b []byte) []byte { return b[:name.Directory] }, 1)
+	f("without columns", func(b []byte) []byte { return append(b[middle.From:], b[:middle.From]...) }, 1)
+	f("the middle alone", func(b []byte) []byte { return b[middle.From:middle.To] }, 0)
+	f("without filters", func(b []byte) []byte { return b[:middle.To] }, 1)
 	f("cut off", func(b []byte) []byte { return b[:len(b)-1] }, 1)
-	f("a bit of the directory", func(b []byte) []byte { b[name.Directory-20] ^= 4; return b }, 1)
+	f("a bit of the directory", func(b []byte) []byte { b[middle.From+20] ^= 4; return b }, 1)
 	// A sidecar that was exchanged for another says so itself.
 	d.open()
-	p, err := sidecar.OpenPack(sound, "acme")
+	p, err := sidecar.OpenPack(sound[middle.From:], "acme")
 	require.NoError(t, err)
 	for _, ref := range []model.ChunkRef{d.refs[0], d.refs[5]} {
-		from, to, ok := p.Find(ref)
+		at, ok := p.Find(ref)
 		require.True(t, ok)
-		mid := from + (to-from)/3
-		require.NoError(t, d.Put(d.ctx, name.Key(), slices.Concat(sound[:mid], []byte{sound[mid] ^ 1}, sound[mid+1:])))
-		for i, q := range queries {
-			d.open()
-			require.Equal(t, want[i], d.run(q, 5000), q)
-			if i == 0 {
-				require.Equal(t, 1, d.sidecars, "the spoiled one is read alone")
-				require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.packsFailed))
+		for part, e := range []sidecar.Extent{at.Head, at.Columns, at.Filters} {
+			mid := e.From + e.Len()/3
+			require.NoError(t, d.Put(d.ctx, name.Key(), slices.Concat(sound[:mid], []byte{sound[mid] ^ 1}, sound[mid+1:])))
+			for i, q := range queries {
+				d.open()
+				require.Equal(t, want[i], d.run(q, 5000), q)
+				if reads := map[int]int{0: 2, 3: 1}[i]; reads > 0 {
+					alone := 0
+					if part == 0 || part == reads {
+						alone = 1
+					}
+					require.Equal(t, alone, d.sidecars, "the spoiled one is read alone")
+					require.Equal(t, float64(alone), testutil.ToFloat64(d.store.metrics.packsFailed))
+				}
 			}
 		}
 	}
@@ -174,7 +183,7 @@ func TestChunksBesidePacks(t *testing.T) {
 	want := d.run(queries[0], 10)
 	stray := d.refs[0]
 	stray.Checksum++
-	o, err := d.store.sidecarOf(d.ctx, schema.ChunkName{ChunkRef: d.refs[0]}, true, nil)
+	o, err := d.store.sidecarOf(d.ctx, schema.ChunkName{ChunkRef: d.refs[0]}, sidecar.Whole, nil)
 	require.NoError(t, err)
 	moved := *o
 	moved.Ref = stray
@@ -257,75 +266,188 @@ func (failingLists) List(context.Context, string, func(objstore.ObjectInfo) erro
 	return fmt.Errorf("no list today")
 }
 
-// TestPackParts reads the directory of a large pack, and of the sidecars those that are wanted, in runs.
-func TestPackParts(t *testing.T) {
-	d := newDescribed(t)
-	d.cache = nil
+// largePack stores a pack that is not read whole, and returns its name, its bytes and its chunks.
+func (d *described) largePack() (PackName, []byte, []model.ChunkRef) {
+	d.t.Helper()
 	day := midnight / int64(time.Millisecond)
 	var refs []model.ChunkRef
+	in := sidecar.Input{Buf: make([]byte, 0, 1<<14)}
+	for i := range 400 {
+		in.Ts, in.Start = append(in.Ts, midnight+int64(i)*int64(i)*1e9), append(in.Start, uint32(len(in.Buf)))
+		in.Buf = fmt.Appendf(in.Buf, "line%d id=%x ", i*i, i*1e9)
+		in.End = append(in.End, uint32(len(in.Buf)))
+	}
+	b := sidecar.Build(in, sidecar.Options{BitsPerKey: 24, MaxBytes: 1 << 20})
 	w := &sidecar.PackWriter{Tenant: "acme"}
 	for i := range 600 {
 		ref := model.ChunkRef{Tenant: "acme", Fingerprint: uint64(i), From: day + int64(i)*60_000, Through: day + int64(i+1)*60_000, Checksum: 7}
 		refs = append(refs, ref)
-		o := &sidecar.Object{Ref: ref, Size: 1 << 20, Places: make([]sidecar.Place, 150), Blocks: make([]sidecar.Block, 150)}
+		o := &sidecar.Object{Ref: ref, Size: 1 << 20, Places: make([]sidecar.Place, 4), Blocks: []sidecar.Block{b, b, b, b}}
 		w.Add(ref, o.Append(nil))
 	}
-	data, directory := w.Bytes()
-	require.Greater(t, len(data), 2*maxRun)
-	n := PackName{Tenant: "acme", Table: d.store.tableOf(refs[0]).table, State: "feed", First: w.First(), Last: w.Last(), Directory: directory}
-	require.NoError(t, d.Put(d.ctx, n.Key(), data))
-	atOnce := len(refs)
-	ask := func(cache int64, want ...int) {
+	data, middle := w.Bytes()
+	n := PackName{Tenant: "acme", Table: d.store.tableOf(refs[0]).table, State: "feed", First: w.First(), Last: w.Last(), Middle: middle}
+	require.NoError(d.t, d.Put(d.ctx, n.Key(), data))
+	return n, data, refs
+}
+
+// asker asks for sidecars of a large pack in goroutines.
+type asker struct {
+	*described
+	refs   []model.ChunkRef
+	atOnce int
+	// none says that nothing needs to be found.
+	none bool
+}
+
+// again asks the store for parts of the sidecars of chunks.
+func (a *asker) again(parts sidecar.Parts, want ...int) {
+	a.t.Helper()
+	family := &siblings{store: a.store}
+	var list []piece
+	for _, i := range want {
+		list = append(list, piece{store: a.store, name: schema.ChunkName{ChunkRef: a.refs[i]}})
+	}
+	family.pieces = [][]piece{list}
+	var g errgroup.Group
+	g.SetLimit(a.atOnce)
+	for _, i := range want {
+		g.Go(func() error {
+			o, err := a.store.sidecarOf(a.ctx, schema.ChunkName{ChunkRef: a.refs[i]}, parts, family)
+			if err != nil || !a.none && (o == nil || o.Ref != a.refs[i]) {
+				return fmt.Errorf("chunk %d: %w", i, err)
+			}
+			if !a.none && !sound(o, parts) {
+				return fmt.Errorf("chunk %d lacks parts", i)
+			}
+			return nil
+		})
+	}
+	require.NoError(a.t, g.Wait())
+}
+
+// sound reports whether an object has parts.
+func sound(o *sidecar.Object, parts sidecar.Parts) bool {
+	for i := range o.Blocks {
+		absent := []sidecar.Demand{{sidecar.Text("quetzalcoatlus", false)}}
+		if parts.Has(sidecar.Columns) && !o.Blocks[i].HasTimes() || parts.Has(sidecar.Filters) && o.Blocks[i].MayMeet(absent) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestPackParts reads the middle of a large pack, and of the sidecars those that are wanted, in runs.
+func TestPackParts(t *testing.T) {
+	d := newDescribed(t)
+	d.cache = nil
+	n, data, refs := d.largePack()
+	require.Greater(t, n.Middle.From, maxRun)
+	require.Greater(t, len(data)-n.Middle.To, 2*maxRun)
+	require.Less(t, n.Middle.Len(), maxRun)
+	a := &asker{described: d, refs: refs, atOnce: len(refs)}
+	ask := func(cache int64, parts sidecar.Parts, want ...int) {
 		t.Helper()
 		d.cfg.CacheBytes = cache
 		d.open()
-		family := &siblings{store: d.store}
-		var list []piece
-		for _, i := range want {
-			list = append(list, piece{store: d.store, name: schema.ChunkName{ChunkRef: refs[i]}})
-		}
-		family.pieces = [][]piece{list}
-		var g errgroup.Group
-		g.SetLimit(atOnce)
-		for _, i := range want {
-			g.Go(func() error {
-				o, err := d.store.sidecarOf(d.ctx, schema.ChunkName{ChunkRef: refs[i]}, true, family)
-				if err != nil || cache > 1<<20 && (o == nil || o.Ref != refs[i]) {
-					return fmt.Errorf("chunk %d: %w", i, err)
-				}
-				return nil
-			})
-		}
-		require.NoError(t, g.Wait())
+		a.again(parts, want...)
 	}
 	all := make([]int, len(refs))
 	for i := range all {
 		all[i] = i
 	}
-	runs := float64(len(data)/maxRun) + 1
-	ask(64<<20, all...)
+	inRuns := func(n int) float64 { return float64(n/maxRun) + 1 }
+	columns, filters := inRuns(n.Middle.From), inRuns(len(data)-n.Middle.To)
+	ask(64<<20, sidecar.Filters, all...)
 	require.Equal(t, 1.0, d.packRequests("directory"))
-	require.Equal(t, runs, d.packRequests("sidecars"))
+	require.Equal(t, filters, d.packRequests("sidecars"))
 	require.Equal(t, float64(len(refs)), d.results("packed"))
-	ask(0, all...)
-	require.Equal(t, runs, d.packRequests("sidecars"), "each run once, though nothing stays in memory")
+	require.Equal(t, float64(len(data)-n.Middle.From), testutil.ToFloat64(d.store.metrics.packBytes))
+	a.again(sidecar.Columns, all...)
+	require.Equal(t, 2.0, d.packRequests("directory"), "the heads")
+	require.Equal(t, columns+filters, d.packRequests("sidecars"), "the other half")
+	a.again(sidecar.Whole, all...)
+	require.Equal(t, columns+filters, d.packRequests("sidecars"), "both are in memory")
+	ask(64<<20, sidecar.Columns, all...)
+	require.Equal(t, columns, d.packRequests("sidecars"))
+	a.again(sidecar.Whole, all...)
+	require.Equal(t, columns+filters, d.packRequests("sidecars"), "only filters were lacking")
+	ask(64<<20, sidecar.Whole, all...)
+	require.Equal(t, 2*inRuns(n.Middle.From+len(data)-n.Middle.To), d.packRequests("sidecars"))
+	ask(64<<20, 0, all...)
+	require.Zero(t, d.packRequests("directory"))
+	require.Equal(t, 1.0, d.packRequests("sidecars"), "the middle")
+	require.Equal(t, float64(n.Middle.Len()), testutil.ToFloat64(d.store.metrics.packBytes))
+	ask(0, sidecar.Filters, all...)
+	require.Equal(t, filters, d.packRequests("sidecars"), "each run once, though nothing stays in memory")
 	require.Empty(t, d.store.sidecars.byRef)
 
-	require.NoError(t, d.Put(d.ctx, n.Key(), append(slices.Clone(data[:directory]), make([]byte, len(data)-directory)...)))
-	atOnce = 1
-	ask(1, all...)
+	spoiled := slices.Clone(data)
+	clear(spoiled[n.Middle.To:])
+	require.NoError(t, d.Put(d.ctx, n.Key(), spoiled))
+	a.atOnce, a.none = 1, true
+	ask(1, sidecar.Filters, all...)
 	require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.packsFailed), "it is damaged once")
-	require.Less(t, d.packRequests("sidecars"), runs, "and not asked any more")
+	require.Less(t, d.packRequests("sidecars"), filters, "and not asked any more")
 	require.Zero(t, d.results("packed"))
 	require.NoError(t, d.Put(d.ctx, n.Key(), data))
+	a.none = false
 
-	gap := maxGap/(len(data)/len(refs)) + 2
-	ask(64<<20, 10, 11, 12, 12+gap, 13+gap)
+	gap := maxGap/((len(data)-n.Middle.To)/len(refs)) + 2
+	ask(64<<20, sidecar.Filters, 10, 11, 12, 12+gap, 13+gap)
 	require.Equal(t, 1.0, d.packRequests("directory"))
 	require.Equal(t, 2.0, d.packRequests("sidecars"), "two places")
-	require.Less(t, testutil.ToFloat64(d.store.metrics.packBytes), float64(len(data)/10))
+	require.Less(t, testutil.ToFloat64(d.store.metrics.packBytes), float64(n.Middle.Len()+len(data)/10))
 	require.Equal(t, 5.0, d.results("packed"))
 	require.Len(t, d.store.sidecars.byRef, 5, "only what was wanted is in memory")
+	read := testutil.ToFloat64(d.store.metrics.packBytes)
+	a.again(sidecar.Filters, 100, 101, 102, 103)
+	require.Less(t, testutil.ToFloat64(d.store.metrics.packBytes)-read, float64(10*len(data)/len(refs)), "the directory is in memory, and few heads are wanted")
+}
+
+// TestHalvesOfPacks counts and looks for a needle in either order: each reads its half with one request, and no half answers for the other.
+func TestHalvesOfPacks(t *testing.T) {
+	d := newDescribed(t)
+	d.cache = nil
+	d.open()
+	needle, count, both := queries[0], queries[3], `sum(count_over_time({app=~".+"} | user="user-7" [5m]))`
+	want := map[string]string{}
+	for _, q := range []string{needle, count, both} {
+		want[q] = d.run(q, 5000)
+	}
+	n := d.pack(0, d.refs...)
+	info, err := d.Bucket.Stat(d.ctx, n.Key())
+	require.NoError(t, err)
+	size := map[string]int{needle: int(info.Size) - n.Middle.From, count: n.Middle.To, both: int(info.Size)}
+	for _, order := range [][]string{{needle, count, both}, {count, needle, both}} {
+		d.open()
+		read := 0
+		for i, q := range order {
+			d.reset()
+			require.Equal(t, want[q], d.run(q, 5000), q)
+			if q != both {
+				read += size[q]
+			}
+			require.Equal(t, float64(min(i+1, 2)), d.packRequests("sidecars"), q)
+			require.Equal(t, float64(read), testutil.ToFloat64(d.store.metrics.packBytes), q)
+			if q != needle {
+				require.Zero(t, d.whole, "columns answer it: %s", q)
+			}
+			require.Zero(t, d.sidecars)
+		}
+	}
+	for _, q := range []string{needle, count} {
+		d.open()
+		require.Equal(t, want[q], d.run(q, 5000), q)
+		d.reset()
+		require.Equal(t, want[both], d.run(both, 5000), q)
+		require.Zero(t, d.whole)
+		require.Equal(t, float64(size[needle]+size[count]), testutil.ToFloat64(d.store.metrics.packBytes), "only the other half is read after %s", q)
+	}
+	d.open()
+	require.Equal(t, want[both], d.run(both, 5000))
+	require.Equal(t, float64(size[both]), testutil.ToFloat64(d.store.metrics.packBytes))
+	require.Equal(t, 1.0, d.packRequests("sidecars"))
 }
 
 // TestPackDirectoriesAreBounded forgets directories before they are too many.
@@ -335,8 +457,8 @@ func TestPackDirectoriesAreBounded(t *testing.T) {
 	for i := range maxPackRows / 4 {
 		w.Add(model.ChunkRef{Tenant: "acme", From: int64(i)}, nil)
 	}
-	data, _ := w.Bytes()
-	d, err := sidecar.OpenPack(data, "acme")
+	data, middle := w.Bytes()
+	d, err := sidecar.OpenPack(data[middle.From:], "acme")
 	require.NoError(t, err)
 	for i := range 20 {
 		p.keepDirectory(fmt.Sprint(i), d)
@@ -370,7 +492,7 @@ func TestPacksAtOnce(t *testing.T) {
 		for _, s := range streams {
 			for _, p := range s.Pieces {
 				wg.Go(func() {
-					o, err := p.(logql.Outliner).Outline(ctx, true)
+					o, err := p.(logql.Outliner).Outline(ctx, sidecar.Whole)
 					if i%4 > 0 && (err != nil || o == nil) {
 						t.Errorf("%v, %v", o, err)
 					}
@@ -388,11 +510,11 @@ func TestPacksAtOnce(t *testing.T) {
 
 // TestPackKey reads what it writes.
 func TestPackKey(t *testing.T) {
-	n := PackName{Tenant: "a-b", Table: "index-_19000", State: "00ff", Part: 17, First: 1767225600000, Last: 1767225600001, Directory: 300}
+	n := PackName{Tenant: "a-b", Table: "index-_19000", State: "00ff", Part: 17, First: 1767225600000, Last: 1767225600001, Middle: sidecar.Extent{From: 900, To: 1200}}
 	got, ok := ParsePackKey(n.Key())
 	require.True(t, ok)
 	require.Equal(t, n, got)
-	for _, key := range []string{"", PackPrefix, PackPrefix + "a/b/c", PackPrefix + "a/b/00-1-2-3-4x", PackPrefix + "a/b/00-01-2-3-4", PackPrefix + "a/b/00-1-2-3", "a/b/00-1-2-3-4", PackPrefix + "a/b/00-1-2-3-4/5"} {
+	for _, key := range []string{"", PackPrefix, PackPrefix + "a/b/c", PackPrefix + "a/b/00-1-2-3-4-5x", PackPrefix + "a/b/00-01-2-3-4-5", PackPrefix + "a/b/00-1-2-3-4", "a/b/00-1-2-3-4-5", PackPrefix + "a/b/00-1-2-3-4-5/6"} {
 		_, ok := ParsePackKey(key)
 		require.False(t, ok, key)
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"logstore/pkg/sidecar"
 )
 
 // maxAhead bounds the tables that are read ahead of a query at a time, one run of each.
@@ -59,7 +61,7 @@ func (a *ahead) next(t *wantedTable) (out []*wantedTable, backward bool) {
 
 // readAhead reads packs of the tables that a query will most likely ask for next, if what was read can stay in memory until then. What it
 // starts ends with the context.
-func (s *Store) readAhead(ctx context.Context, b *siblings, t *wantedTable) {
+func (s *Store) readAhead(ctx context.Context, b *siblings, t *wantedTable, want sidecar.Parts) {
 	if s.sidecars.cfg.CacheBytes < 4*maxAhead*maxRun {
 		return
 	}
@@ -67,13 +69,13 @@ func (s *Store) readAhead(ctx context.Context, b *siblings, t *wantedTable) {
 	tables, backward := b.ahead.next(t)
 	b.mu.Unlock()
 	for _, next := range tables {
-		go s.readTable(ctx, next, backward)
+		go s.readTable(ctx, next, want, backward)
 	}
 }
 
 // readTable reads the run of a table that a query wants first.
-func (s *Store) readTable(ctx context.Context, t *wantedTable, backward bool) {
-	parts, err := s.planTable(ctx, t, true)
+func (s *Store) readTable(ctx context.Context, t *wantedTable, want sidecar.Parts, backward bool) {
+	parts, err := s.planTable(ctx, t, want)
 	if err != nil || len(parts) == 0 {
 		return
 	}

@@ -38,8 +38,8 @@ func newAhead(t *testing.T, cacheBytes int64) (*described, [aheadDays][]model.Ch
 			days[day] = append(days[day], ref)
 			w.Add(ref, (&sidecar.Object{Ref: ref, Size: 1 << 20}).Append(nil))
 		}
-		data, directory := w.Bytes()
-		n := PackName{Tenant: "acme", Table: d.store.tableOf(days[day][0]).table, State: "feed", First: w.First(), Last: w.Last(), Directory: directory}
+		data, middle := w.Bytes()
+		n := PackName{Tenant: "acme", Table: d.store.tableOf(days[day][0]).table, State: "feed", First: w.First(), Last: w.Last(), Middle: middle}
 		require.NoError(t, d.Put(d.ctx, n.Key(), data))
 	}
 	return d, days
@@ -51,16 +51,16 @@ func TestReadAhead(t *testing.T) {
 	backward := func(i int) int { return aheadDays - 1 - i }
 	forward := func(i int) int { return i }
 	for name, c := range map[string]struct {
-		day     func(int) int
-		filters bool
-		cache   int64
-		want    map[int]float64
+		day   func(int) int
+		parts sidecar.Parts
+		cache int64
+		want  map[int]float64
 	}{
-		"backward":       {backward, true, 64 << 20, map[int]float64{0: 3, 1: 3, 2: 3, 3: 8, 7: 8, 8: 17, 16: 17, 17: 20, 19: 20}},
-		"forward":        {forward, true, 64 << 20, map[int]float64{0: 3, 2: 3, 3: 8, 8: 17, 19: 20}},
-		"counts":         {forward, false, 64 << 20, map[int]float64{0: 1, 1: 2, 19: 20}},
-		"little memory":  {backward, true, 16 << 20, map[int]float64{0: 1, 1: 2, 19: 20}},
-		"here and there": {func(i int) int { return i * 7 % aheadDays }, true, 64 << 20, map[int]float64{19: 20}},
+		"backward":       {backward, sidecar.Filters, 64 << 20, map[int]float64{0: 3, 1: 3, 2: 3, 3: 8, 7: 8, 8: 17, 16: 17, 17: 20, 19: 20}},
+		"forward":        {forward, sidecar.Filters, 64 << 20, map[int]float64{0: 3, 2: 3, 3: 8, 8: 17, 19: 20}},
+		"counts":         {forward, sidecar.Columns, 64 << 20, map[int]float64{0: 1, 1: 2, 19: 20}},
+		"little memory":  {backward, sidecar.Filters, 16 << 20, map[int]float64{0: 1, 1: 2, 19: 20}},
+		"here and there": {func(i int) int { return i * 7 % aheadDays }, sidecar.Filters, 64 << 20, map[int]float64{19: 20}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestReadAhead(t *testing.T) {
 				}
 				for i := range days {
 					for _, ref := range days[c.day(i)] {
-						o, err := d.store.sidecarOf(t.Context(), schema.ChunkName{ChunkRef: ref}, c.filters, family)
+						o, err := d.store.sidecarOf(t.Context(), schema.ChunkName{ChunkRef: ref}, c.parts, family)
 						require.NoError(t, err)
 						require.Equal(t, ref, o.Ref)
 					}

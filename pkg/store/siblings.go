@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,21 +49,46 @@ type wantedPart struct {
 	*packPart
 	bucket objstore.Bucket
 	refs   []model.ChunkRef
+	// want are the parts of the sidecars.
+	want sidecar.Parts
 
 	planning flight[struct{}]
 	planned  atomic.Bool
 	runs     []*packRun
+	// directory is that of the pack, and heads are bytes that have the heads of the wanted sidecars, unless runs have both.
+	directory *sidecar.Pack
+	heads     packBytes
 }
 
-// packRun is a part of a pack that is read at once, for chunks that lie in it; with whole it is the pack, and which of the chunks lie in
-// it is seen then.
+// packRun are parts of a pack that are read at once, for chunks that lie in it.
 type packRun struct {
-	refs     []model.ChunkRef
-	from, to int
-	whole    bool
+	refs []model.ChunkRef
+	// columns and filters are what is read of each. With whole it is one range instead, which has also the middle of the pack; which of the
+	// chunks lie in it is seen then.
+	columns, filters, whole sidecar.Extent
 
-	reading flight[map[model.ChunkRef]*sidecar.Object]
+	reading flight[map[model.ChunkRef]foundSidecar]
 	read    atomic.Bool
+}
+
+// foundSidecar is a sidecar, with the parts of it that are known.
+type foundSidecar struct {
+	object *sidecar.Object
+	parts  sidecar.Parts
+}
+
+// packBytes are bytes of a pack from an offset on.
+type packBytes struct {
+	from int
+	data []byte
+}
+
+// cut returns the bytes of an extent, which must lie within.
+func (b packBytes) cut(e sidecar.Extent) []byte {
+	if e.From < b.from || e.To-b.from > len(b.data) {
+		return nil
+	}
+	return b.data[e.From-b.from : e.To-b.from]
 }
 
 const (
@@ -119,7 +143,7 @@ func (b *siblings) add(ref model.ChunkRef) {
 }
 
 // packedSidecar returns a sidecar from a pack, nil if none has it. What is wrong with packs is no error of the query.
-func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, filters bool, b *siblings) (*sidecar.Object, error) {
+func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, want sidecar.Parts, b *siblings) (*sidecar.Object, error) {
 	if b == nil || !s.settledDay(name.ChunkRef) {
 		return nil, nil
 	}
@@ -127,10 +151,10 @@ func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, filter
 	if t == nil {
 		return nil, nil
 	}
-	if filters {
-		s.readAhead(ctx, b, t)
+	if want.Has(sidecar.Filters) {
+		s.readAhead(ctx, b, t, want)
 	}
-	parts, err := s.planTable(ctx, t, filters)
+	parts, err := s.planTable(ctx, t, want)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +162,7 @@ func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, filter
 		if !part.holds(name.ChunkRef) {
 			continue
 		}
-		o, err := s.fromPart(ctx, part, name.ChunkRef, filters)
+		o, err := s.fromPart(ctx, part, name.ChunkRef, want)
 		if o != nil || err != nil {
 			return o, err
 		}
@@ -146,20 +170,28 @@ func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, filter
 	return nil, nil
 }
 
-// planTable finds out which packs of a table have wanted chunks.
-func (s *Store) planTable(ctx context.Context, t *wantedTable, filters bool) ([]*wantedPart, error) {
+// planTable finds out which packs of a table have wanted chunks, and which parts of their sidecars are not in memory. The first one who
+// asks says what all want.
+func (s *Store) planTable(ctx context.Context, t *wantedTable, want sidecar.Parts) ([]*wantedPart, error) {
 	if !t.planned.Load() {
 		_, err := t.planning.do(ctx, func() (struct{}, error) {
 			if t.planned.Load() {
 				return struct{}{}, nil
 			}
-			missing := slices.DeleteFunc(slices.Clone(t.refs), func(ref model.ChunkRef) bool { _, known := s.sidecars.get(ref, filters); return known })
+			var lacking sidecar.Parts
+			missing := slices.DeleteFunc(slices.Clone(t.refs), func(ref model.ChunkRef) bool {
+				parts, known := s.sidecars.lacks(ref, want)
+				if !known {
+					lacking |= parts
+				}
+				return known
+			})
 			if len(missing) >= MinPacked {
 				parts, err := s.partsOf(ctx, t.packOwner, t.table)
 				if err != nil {
 					return struct{}{}, err
 				}
-				t.parts = wantedParts(parts, t.bucket, missing)
+				t.parts = wantedParts(parts, t.bucket, missing, lacking)
 			}
 			t.refs = nil
 			t.planned.Store(true)
@@ -173,7 +205,7 @@ func (s *Store) planTable(ctx context.Context, t *wantedTable, filters bool) ([]
 }
 
 // wantedParts returns the packs that may have some of the chunks, which are in order.
-func wantedParts(parts []*packPart, bucket objstore.Bucket, refs []model.ChunkRef) (out []*wantedPart) {
+func wantedParts(parts []*packPart, bucket objstore.Bucket, refs []model.ChunkRef, want sidecar.Parts) (out []*wantedPart) {
 	begin := func(ms int64) int {
 		i, _ := slices.BinarySearchFunc(refs, ms, func(ref model.ChunkRef, ms int64) int {
 			if ref.From < ms {
@@ -185,7 +217,7 @@ func wantedParts(parts []*packPart, bucket objstore.Bucket, refs []model.ChunkRe
 	}
 	for _, p := range parts {
 		if from, to := begin(p.First), begin(p.Last+1); from < to && !p.damaged.Load() {
-			out = append(out, &wantedPart{packPart: p, bucket: bucket, refs: refs[from:to]})
+			out = append(out, &wantedPart{packPart: p, bucket: bucket, refs: refs[from:to], want: want})
 		}
 	}
 	return out
@@ -198,7 +230,7 @@ func (p *wantedPart) holds(ref model.ChunkRef) bool {
 }
 
 // fromPart returns a sidecar from a pack, nil if it is not there or was read and is forgotten since.
-func (s *Store) fromPart(ctx context.Context, p *wantedPart, ref model.ChunkRef, filters bool) (*sidecar.Object, error) {
+func (s *Store) fromPart(ctx context.Context, p *wantedPart, ref model.ChunkRef, want sidecar.Parts) (*sidecar.Object, error) {
 	runs, err := s.plannedRuns(ctx, p)
 	if err != nil {
 		return nil, ctx.Err()
@@ -211,21 +243,21 @@ func (s *Store) fromPart(ctx context.Context, p *wantedPart, ref model.ChunkRef,
 		if err != nil {
 			return nil, ctx.Err()
 		}
-		o := found[ref]
-		if o == nil {
-			o, _ = s.sidecars.get(ref, filters)
+		if f := found[ref]; f.object != nil && f.parts.Has(want) {
+			return f.object, nil
 		}
+		o, _ := s.sidecars.get(ref, want)
 		return o, nil
 	}
 	return nil, nil
 }
 
 // runOf reads a run if nobody has, and returns what it or who reads it at the time found; what was read before is in memory.
-func (s *Store) runOf(ctx context.Context, p *wantedPart, run *packRun) (map[model.ChunkRef]*sidecar.Object, error) {
+func (s *Store) runOf(ctx context.Context, p *wantedPart, run *packRun) (map[model.ChunkRef]foundSidecar, error) {
 	if run.read.Load() {
 		return nil, nil
 	}
-	return run.reading.do(ctx, func() (map[model.ChunkRef]*sidecar.Object, error) { return s.readRun(ctx, p, run) })
+	return run.reading.do(ctx, func() (map[model.ChunkRef]foundSidecar, error) { return s.readRun(ctx, p, run) })
 }
 
 // plannedRuns returns what is read of a pack at once.
@@ -239,51 +271,96 @@ func (s *Store) plannedRuns(ctx context.Context, p *wantedPart) ([]*packRun, err
 	return p.runs, nil
 }
 
-// planPart finds out what is read of a pack at once. A pack that is small for what is wanted of it is read whole.
+// planPart finds out what is read of a pack at once. If the wanted parts of all its sidecars are small for what is wanted of them, that is
+// one range: the parts lie beside the middle.
 func (s *Store) planPart(ctx context.Context, p *wantedPart) error {
 	if p.planned.Load() {
 		return nil
 	}
-	if p.size <= int64(min(maxRun, maxPerWanted*len(p.refs))) {
-		p.runs = []*packRun{{refs: p.refs, to: int(p.size), whole: true}}
+	whole := p.Middle
+	if p.want.Has(sidecar.Columns) {
+		whole.From = 0
+	}
+	if p.want.Has(sidecar.Filters) {
+		whole.To = int(p.size)
+	}
+	if whole.Len() <= min(maxRun, maxPerWanted*len(p.refs)) {
+		p.runs = []*packRun{{refs: p.refs, whole: whole}}
 		p.planned.Store(true)
 		return nil
 	}
-	d, err := s.openPack(ctx, p.bucket, p.packPart)
+	err := s.readHeads(ctx, p)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err == nil {
-		p.runs = runsOf(d, p.refs)
+		p.runs = runsOf(p.directory, p.refs, p.want)
 	}
 	p.planned.Store(true)
 	return nil
 }
 
-// runsOf joins the sidecars of the chunks, which are in order, that lie near each other in a pack.
-func runsOf(d *sidecar.Pack, refs []model.ChunkRef) (out []*packRun) {
+// readHeads reads the heads of the wanted sidecars, and the directory before them if it is not in memory.
+func (s *Store) readHeads(ctx context.Context, p *wantedPart) (err error) {
+	if p.directory = s.sidecars.packs.directory(p.key); p.directory == nil {
+		opened, err := s.openPack(ctx, p.bucket, p.packPart)
+		p.directory, p.heads = opened.directory, packBytes{p.Middle.From, opened.middle}
+		return err
+	}
+	var heads sidecar.Extent
+	for _, ref := range p.refs {
+		if at, ok := p.directory.Find(ref); ok {
+			if heads.To == 0 {
+				heads.From = at.Head.From
+			}
+			heads.To = at.Head.To
+		}
+	}
+	if heads.Len() > 0 {
+		p.heads.from = heads.From
+		p.heads.data, err = s.readPack(ctx, p.bucket, p.packPart, heads, "directory")
+	}
+	return err
+}
+
+// runsOf joins the sidecars of the chunks, which are in order, the wanted parts of which lie near each other in a pack.
+func runsOf(d *sidecar.Pack, refs []model.ChunkRef, want sidecar.Parts) (out []*packRun) {
 	var last *packRun
 	begin := 0
 	for i, ref := range refs {
-		from, to, ok := d.Find(ref)
+		at, ok := d.Find(ref)
 		if !ok {
 			continue
 		}
-		if last == nil || from > last.to+maxGap || to-last.from > maxRun {
-			last, begin = &packRun{from: from}, i
+		if !want.Has(sidecar.Columns) {
+			at.Columns = sidecar.Extent{}
+		}
+		if !want.Has(sidecar.Filters) {
+			at.Filters = sidecar.Extent{}
+		}
+		if last == nil || at.Columns.From-last.columns.To+at.Filters.From-last.filters.To > maxGap || last.columns.Len()+last.filters.Len() > maxRun {
+			last, begin = &packRun{columns: at.Columns, filters: at.Filters}, i
 			out = append(out, last)
 		}
-		last.to, last.refs = to, refs[begin:i+1]
+		last.columns.To, last.filters.To, last.refs = at.Columns.To, at.Filters.To, refs[begin:i+1]
 	}
 	return out
 }
 
 // readRun reads the sidecars of a run and puts them into memory. It returns them too, for who waits for them; nothing else keeps them.
-func (s *Store) readRun(ctx context.Context, p *wantedPart, run *packRun) (map[model.ChunkRef]*sidecar.Object, error) {
+func (s *Store) readRun(ctx context.Context, p *wantedPart, run *packRun) (map[model.ChunkRef]foundSidecar, error) {
 	if run.read.Load() || p.damaged.Load() {
 		return nil, nil
 	}
-	data, err := s.readPack(ctx, p.bucket, p.packPart, run.from, run.to, "sidecars")
+	ranges := [...]sidecar.Extent{run.whole, run.columns, run.filters}
+	var read [len(ranges)]packBytes
+	var err error
+	for i, e := range ranges {
+		if e.Len() > 0 && err == nil {
+			read[i].from = e.From
+			read[i].data, err = s.readPack(ctx, p.bucket, p.packPart, e, "sidecars")
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -291,34 +368,42 @@ func (s *Store) readRun(ctx context.Context, p *wantedPart, run *packRun) (map[m
 	if err != nil {
 		return nil, nil //nolint:nilerr // it was counted, and the query does without
 	}
-	d := s.sidecars.packs.directory(p.key)
-	if d == nil && run.whole {
-		d, err = s.takeDirectory(p.packPart, data)
-	} else if d == nil {
-		d, err = s.openPack(ctx, p.bucket, p.packPart)
+	if p.directory != nil {
+		return s.unpack(p, run, p.directory, p.heads, read[1], read[2]), nil
 	}
-	if err != nil {
-		return nil, ctx.Err()
+	d, whole := s.sidecars.packs.directory(p.key), read[0]
+	if d == nil {
+		if d, err = s.takeDirectory(p.packPart, whole.data[p.Middle.From-whole.from:]); err != nil {
+			return nil, nil //nolint:nilerr // the same
+		}
 	}
-	return s.unpack(p, run, d, data), nil
+	return s.unpack(p, run, d, whole, whole, whole), nil
 }
 
-// unpack opens the sidecars of a run, the bytes of which are data. They keep copies, lest one of them holds all of the run.
-func (s *Store) unpack(p *wantedPart, run *packRun, d *sidecar.Pack, data []byte) map[model.ChunkRef]*sidecar.Object {
-	found := make(map[model.ChunkRef]*sidecar.Object, len(run.refs))
+// unpack opens the sidecars of a run, the parts of which are in the given bytes. They keep copies, lest one of them holds all of the run.
+func (s *Store) unpack(p *wantedPart, run *packRun, d *sidecar.Pack, heads, columns, filters packBytes) map[model.ChunkRef]foundSidecar {
+	found := make(map[model.ChunkRef]foundSidecar, len(run.refs))
 	for _, ref := range run.refs {
-		from, to, ok := d.Find(ref)
-		if !ok || from < run.from || to > run.to {
+		at, ok := d.Find(ref)
+		if !ok {
 			continue
 		}
-		o, err := openSidecar(slices.Clone(data[from-run.from:to-run.from]), schema.ChunkName{ChunkRef: ref})
+		var parts [2][]byte
+		if p.want.Has(sidecar.Columns) {
+			parts[0] = slices.Clone(columns.cut(at.Columns))
+		}
+		if p.want.Has(sidecar.Filters) {
+			parts[1] = slices.Clone(filters.cut(at.Filters))
+		}
+		o, err := sidecar.OpenParts(heads.cut(at.Head), parts[0], parts[1], p.want, ref)
 		if err != nil {
 			s.spoiled(p.packPart)
 			continue
 		}
-		found[ref] = o
-		s.sidecars.put(ref, o, math.MaxInt)
 		s.metrics.sidecarsRead.WithLabelValues("packed").Inc()
+		var f foundSidecar
+		f.object, f.parts = s.sidecars.put(ref, o, p.want)
+		found[ref] = f
 	}
 	return found
 }

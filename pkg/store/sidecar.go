@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -160,7 +159,7 @@ func (s *Store) PutSidecar(ctx context.Context, o *sidecar.Object) error {
 	}
 	s.metrics.sidecarsStored.Inc()
 	s.metrics.sidecarBytes.Add(float64(len(data)))
-	s.sidecars.put(o.Ref, o, math.MaxInt)
+	s.sidecars.put(o.Ref, o, sidecar.Whole)
 	s.sidecars.listings.add(o.Ref)
 	s.keepSidecar(ctx, schema.ChunkName{ChunkRef: o.Ref}, data)
 	return nil
@@ -208,25 +207,26 @@ func (s *Store) CurrentSidecar(ctx context.Context, name schema.ChunkName) (bool
 // firstRead is how much of a sidecar is asked for where only its columns are wanted: more than most have.
 const firstRead = 32 << 10
 
-// sidecarOf returns the sidecar of a chunk, nil if there is none that can be used. family are the pieces that are asked for with it.
-func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bool, family *siblings) (*sidecar.Object, error) {
+// sidecarOf returns the sidecar of a chunk with the wanted parts at least, nil if there is none that can be used. family are the pieces that
+// are asked for with it.
+func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, want sidecar.Parts, family *siblings) (*sidecar.Object, error) {
 	if !s.sidecars.cfg.Enabled {
 		return nil, nil
 	}
-	if o, known := s.sidecars.get(name.ChunkRef, filters); known {
+	if o, known := s.sidecars.get(name.ChunkRef, want); known {
 		return o, nil
 	}
 	if o := s.cachedSidecar(ctx, name); o != nil {
-		s.sidecars.put(name.ChunkRef, o, math.MaxInt)
+		s.sidecars.put(name.ChunkRef, o, sidecar.Whole)
 		return o, nil
 	}
-	if o, err := s.packedSidecar(ctx, name, filters, family); o != nil || err != nil {
+	if o, err := s.packedSidecar(ctx, name, want, family); o != nil || err != nil {
 		return o, err
 	}
 	if s.sidecars.listings.lacks(name.ChunkRef) || !s.sidecars.worthTrying(name.Tenant) {
 		return nil, nil
 	}
-	o, got, err := s.fetchSidecar(ctx, name, filters)
+	o, got, err := s.fetchSidecar(ctx, name, want)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -242,7 +242,7 @@ func (s *Store) sidecarOf(ctx context.Context, name schema.ChunkName, filters bo
 		s.metrics.sidecarsRead.WithLabelValues("read").Inc()
 	}
 	s.sidecars.tried(name.Tenant, o != nil)
-	s.sidecars.put(name.ChunkRef, o, got)
+	o, _ = s.sidecars.put(name.ChunkRef, o, got)
 	return o, nil
 }
 
@@ -279,10 +279,10 @@ func openSidecar(data []byte, name schema.ChunkName) (*sidecar.Object, error) {
 	return o, err
 }
 
-// fetchSidecar reads a sidecar, without its filters if they are not wanted and not small. got is how much of it was read.
-func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters bool) (o *sidecar.Object, got int, err error) {
+// fetchSidecar reads a sidecar, without its filters if they are not wanted and not small. got are the parts that were read.
+func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, wanted sidecar.Parts) (o *sidecar.Object, got sidecar.Parts, err error) {
 	bucket, key := s.storeOf(name).Bucket, sidecarKey(name.ChunkRef)
-	if filters {
+	if wanted.Has(sidecar.Filters) {
 		data, err := bucket.Get(ctx, key)
 		if err != nil {
 			return nil, 0, err
@@ -290,7 +290,7 @@ func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters
 		if o, err = openSidecar(data, name); err == nil {
 			s.keepSidecar(ctx, name, data)
 		}
-		return o, math.MaxInt, err
+		return o, sidecar.Whole, err
 	}
 	want := firstRead
 	for {
@@ -306,13 +306,15 @@ func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters
 			want = short.Need + firstRead
 		case err != nil:
 			return nil, 0, err
-		case layout.Columns > len(data) && !all && layout.Columns > want:
+		case layout.Columns > len(data) && !all && layout.Columns > want && wanted.Has(sidecar.Columns):
 			want = layout.Columns
 		case layout.Filters <= len(data):
 			s.keepSidecar(ctx, name, data)
-			return o, math.MaxInt, nil
+			return o, sidecar.Whole, nil
+		case layout.Columns > len(data) && !all:
+			return o, 0, nil
 		default:
-			return o, len(data), nil
+			return o, sidecar.Columns, nil // of one that was cut off, as many as there are
 		}
 	}
 }
@@ -320,8 +322,8 @@ func (s *Store) fetchSidecar(ctx context.Context, name schema.ChunkName, filters
 var _ logql.Rememberer = (*piece)(nil)
 
 // Outline implements logql.Outliner by the chunk's sidecar.
-func (p *piece) Outline(ctx context.Context, filters bool) (logql.Outline, error) {
-	o, err := p.store.sidecarOf(ctx, p.name, filters, p.siblings)
+func (p *piece) Outline(ctx context.Context, want sidecar.Parts) (logql.Outline, error) {
+	o, err := p.store.sidecarOf(ctx, p.name, want, p.siblings)
 	if err == nil && o == nil {
 		p.bare.Store(true)
 	}
@@ -332,8 +334,8 @@ func (p *piece) Outline(ctx context.Context, filters bool) (logql.Outline, error
 }
 
 // Remembered implements logql.Rememberer.
-func (p *piece) Remembered(filters bool) logql.Outline {
-	if o, _ := p.store.sidecars.get(p.name.ChunkRef, filters); o != nil {
+func (p *piece) Remembered(want sidecar.Parts) logql.Outline {
+	if o, _ := p.store.sidecars.get(p.name.ChunkRef, want); o != nil {
 		return &outline{piece: p, object: o}
 	}
 	return nil
@@ -354,7 +356,7 @@ func (s *Store) remember(c *chunk.Chunk, size int, ref model.ChunkRef) {
 	if err != nil {
 		return // whoever reads the chunk will say so
 	}
-	s.sidecars.put(ref, o, math.MaxInt)
+	s.sidecars.put(ref, o, sidecar.Whole)
 	s.metrics.sidecarsRead.WithLabelValues("described").Inc()
 }
 

@@ -26,6 +26,7 @@ import (
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
 	"logstore/pkg/shipper"
+	"logstore/pkg/sidecar"
 	"logstore/pkg/tenant"
 )
 
@@ -334,7 +335,7 @@ func TestMissingSidecarsAreListed(t *testing.T) {
 	ask := func(i int) bool {
 		n := name
 		n.Checksum += uint32(i)
-		o, err := d.store.sidecarOf(d.ctx, n, true, nil)
+		o, err := d.store.sidecarOf(d.ctx, n, sidecar.Whole, nil)
 		require.NoError(t, err)
 		return o != nil
 	}
@@ -437,7 +438,7 @@ func TestSidecarsUsedLastStay(t *testing.T) {
 		require.LessOrEqual(t, c.bytes, c.cfg.CacheBytes)
 		for k := range min(i, 40) {
 			if of := ref(k); k%2 == 0 {
-				_, known := c.get(of, false)
+				_, known := c.get(of, 0)
 				require.True(t, known, "%d after %d", k, i)
 			} else {
 				_, _ = c.totals(&of)

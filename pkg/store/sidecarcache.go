@@ -2,7 +2,6 @@ package store
 
 import (
 	"container/list"
-	"math"
 	"sync"
 	"time"
 
@@ -30,8 +29,8 @@ type sidecars struct {
 type cachedSidecar struct {
 	ref    model.ChunkRef
 	object *sidecar.Object
-	// got is how much of it was read, math.MaxInt if all.
-	got   int
+	// parts are those of it that were read.
+	parts sidecar.Parts
 	bytes int64
 	at    time.Time
 	// totals are those of the object's blocks, if counted.
@@ -61,19 +60,28 @@ func newSidecars(cfg SidecarConfig) *sidecars {
 	}
 }
 
-// get returns the sidecar of a chunk if it was read, with filters if they are wanted. A known nil means that there is none.
-func (c *sidecars) get(ref model.ChunkRef, filters bool) (o *sidecar.Object, known bool) {
+// get returns the sidecar of a chunk if the wanted parts of it were read. A known nil means that there is none.
+func (c *sidecars) get(ref model.ChunkRef, want sidecar.Parts) (o *sidecar.Object, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.byRef[ref]
-	if s == nil {
-		return nil, false
-	}
-	if s.object == nil && c.now().Sub(s.at) > negativeFor || filters && s.object != nil && s.got < math.MaxInt {
+	if s == nil || !s.parts.Has(want) || s.object == nil && c.now().Sub(s.at) > negativeFor {
 		return nil, false
 	}
 	c.touchLocked(s)
 	return s.object, true
+}
+
+// lacks returns which of the wanted parts of a chunk's sidecar are to be read. known is true if none is, or it is known that there is no
+// sidecar.
+func (c *sidecars) lacks(ref model.ChunkRef, want sidecar.Parts) (parts sidecar.Parts, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.byRef[ref]
+	if s == nil || s.object == nil && c.now().Sub(s.at) > negativeFor {
+		return want, false
+	}
+	return want &^ s.parts, s.parts.Has(want)
 }
 
 // touchLocked takes note that a sidecar was used. While there is room for as many again, that matters to none of them, and for the
@@ -96,22 +104,39 @@ func (c *sidecars) totals(ref *model.ChunkRef) (t sidecar.Totals, ok bool) {
 	return s.totals, s.counted
 }
 
-func (c *sidecars) put(ref model.ChunkRef, o *sidecar.Object, got int) {
-	s := &cachedSidecar{ref: ref, object: o, got: got, bytes: slotBytes, at: c.now()}
-	if o != nil {
-		s.totals, s.counted = sidecar.TotalsOf(o.Blocks)
-		s.bytes += int64(rowMemory * len(o.Blocks))
-		for i := range o.Blocks {
-			s.bytes += int64(o.Blocks[i].Bytes())
-		}
+// put keeps what was read of a sidecar, nil if there is none, beside what was read of it before. It returns the object with all of that, and
+// which parts these are. A nil object has all parts.
+func (c *sidecars) put(ref model.ChunkRef, o *sidecar.Object, parts sidecar.Parts) (*sidecar.Object, sidecar.Parts) {
+	s := &cachedSidecar{ref: ref, object: o, parts: parts, bytes: slotBytes, at: c.now()}
+	if o == nil {
+		s.parts = sidecar.Whole
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if before := c.byRef[ref]; before != nil && before.object != nil && o != nil && !parts.Has(before.parts) {
+		if both := o.With(before.object); both != nil {
+			s.object, s.parts = both, parts|before.parts
+		}
+	}
+	s.count()
 	c.dropLocked(ref)
 	c.byRef[ref], s.place = s, c.order.PushFront(s)
 	c.bytes += s.bytes
 	for c.bytes > c.cfg.CacheBytes && c.order.Len() > 0 {
 		c.dropLocked(c.order.Back().Value.(*cachedSidecar).ref)
+	}
+	return s.object, s.parts
+}
+
+// count adds up what the object takes and what it says.
+func (s *cachedSidecar) count() {
+	if s.object == nil {
+		return
+	}
+	s.totals, s.counted = sidecar.TotalsOf(s.object.Blocks)
+	s.bytes += int64(rowMemory * len(s.object.Blocks))
+	for i := range s.object.Blocks {
+		s.bytes += int64(s.object.Blocks[i].Bytes())
 	}
 }
 

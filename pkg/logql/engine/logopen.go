@@ -6,7 +6,16 @@ import (
 	"slices"
 
 	"logstore/pkg/logql"
+	"logstore/pkg/sidecar"
 )
+
+// parts returns what is wanted of the descriptions of blocks.
+func (r *logRun) parts() sidecar.Parts {
+	if r.pipe.Demanding() {
+		return sidecar.Filters
+	}
+	return 0
+}
 
 // open opens what a piece holds: its outline if it has one, else the piece; or the blocks of an outline.
 func (r *logRun) open(ctx context.Context, item logItem) logOutcome {
@@ -16,7 +25,7 @@ func (r *logRun) open(ctx context.Context, item logItem) logOutcome {
 		return o
 	}
 	if p, ok := item.piece.Piece.(logql.Outliner); ok {
-		if o.outline, o.err = p.Outline(ctx, r.pipe.Demanding()); o.outline != nil || o.err != nil {
+		if o.outline, o.err = p.Outline(ctx, r.parts()); o.outline != nil || o.err != nil {
 			return o
 		}
 	}
@@ -34,7 +43,7 @@ func (r *logRun) remembered(item logItem) bool {
 		return false
 	}
 	o := logOutcome{item: item}
-	if o.outline = p.Remembered(r.pipe.Demanding()); o.outline == nil {
+	if o.outline = p.Remembered(r.parts()); o.outline == nil {
 		return false
 	}
 	r.q.acct.chunks.Add(1)

@@ -9,6 +9,7 @@ import (
 
 	"logstore/pkg/chunk"
 	"logstore/pkg/logql"
+	"logstore/pkg/sidecar"
 )
 
 // skipping says which blocks of a range aggregation need not be read.
@@ -43,11 +44,22 @@ func (k *skipping) useful(p *piece) bool {
 	return k.columns || k.filters || p.first < k.first || p.last > k.last
 }
 
+// parts returns what is wanted of the descriptions of blocks.
+func (k *skipping) parts() (want sidecar.Parts) {
+	if k.columns {
+		want |= sidecar.Columns
+	}
+	if k.filters {
+		want |= sidecar.Filters
+	}
+	return want
+}
+
 // openPiece opens a piece, or its outline, and returns the blocks that matter: ones that their descriptions answer, and others, which
 // are read. shared are the spans of time that the piece may share with others of the stream.
 func (s *scan) openPiece(ctx context.Context, st *stream, p piece, shared []closedSpan) ([]span, error) {
 	if o, ok := p.Piece.(logql.Outliner); ok && s.skip.useful(&p) {
-		outline, err := o.Outline(ctx, s.skip.filters)
+		outline, err := o.Outline(ctx, s.skip.parts())
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +89,7 @@ func blockSpans(dst []span, c *chunk.Chunk, keep func(first, last int64) bool) [
 // remembered returns what is known of a piece without waiting for anything, nil if that is nothing or would not help.
 func (s *scan) remembered(p *piece) logql.Outline {
 	if r, ok := p.Piece.(logql.Rememberer); ok && s.skip.useful(p) {
-		return r.Remembered(s.skip.filters)
+		return r.Remembered(s.skip.parts())
 	}
 	return nil
 }

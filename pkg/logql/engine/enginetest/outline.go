@@ -44,7 +44,7 @@ func describe(p *piece, opts sidecar.Options) (*describedPiece, error) {
 func (d *describedPiece) Totals() (sidecar.Totals, bool) { return sidecar.TotalsOf(d.blocks) }
 
 // Outline implements logql.Outliner.
-func (d *describedPiece) Outline(ctx context.Context, _ bool) (logql.Outline, error) {
+func (d *describedPiece) Outline(ctx context.Context, _ sidecar.Parts) (logql.Outline, error) {
 	d.source.Outlined.Add(1)
 	return d, ctx.Err()
 }
