@@ -128,6 +128,17 @@ func TestSpoiledPacks(t *testing.T) {
 	f("without filters", func(b []byte) []byte { return b[:middle.To] }, 1)
 	f("cut off", func(b []byte) []byte { return b[:len(b)-1] }, 1)
 	f("a bit of the directory", func(b []byte) []byte { b[middle.From+20] ^= 4; return b }, 1)
+	// A key that says something else of the middle than the pack is that of another one.
+	wrong := name
+	wrong.Middle.To++
+	require.NoError(t, d.Delete(d.ctx, name.Key()))
+	require.NoError(t, d.Put(d.ctx, wrong.Key(), sound))
+	for i, q := range queries {
+		d.open()
+		require.Equal(t, want[i], d.run(q, 5000), q)
+		require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.packsFailed), q)
+	}
+	require.NoError(t, d.Delete(d.ctx, wrong.Key()))
 	// A sidecar that was exchanged for another says so itself.
 	d.open()
 	p, err := sidecar.OpenPack(sound[middle.From:], "acme")
