@@ -389,6 +389,7 @@ func TestPackParts(t *testing.T) {
 	require.Zero(t, d.packRequests("directory"))
 	require.Equal(t, 1.0, d.packRequests("sidecars"), "the middle")
 	require.Equal(t, float64(n.Middle.Len()), testutil.ToFloat64(d.store.metrics.packBytes))
+	a.none = true
 	ask(0, sidecar.Filters, all...)
 	require.Equal(t, filters, d.packRequests("sidecars"), "each run once, though nothing stays in memory")
 	require.Empty(t, d.store.sidecars.byRef)
@@ -396,7 +397,7 @@ func TestPackParts(t *testing.T) {
 	spoiled := slices.Clone(data)
 	clear(spoiled[n.Middle.To:])
 	require.NoError(t, d.Put(d.ctx, n.Key(), spoiled))
-	a.atOnce, a.none = 1, true
+	a.atOnce = 1
 	ask(1, sidecar.Filters, all...)
 	require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.packsFailed), "it is damaged once")
 	require.Less(t, d.packRequests("sidecars"), filters, "and not asked any more")
