@@ -10,7 +10,7 @@ import (
 func TestMain(m *testing.M) {
 	// Most of what runs in parallel waits for a store that hangs, so there may be more of it than processors. The command line
 	// is read later and wins.
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)

@@ -32,19 +32,23 @@ type faultyS3 struct {
 
 const faultRetries = 4
 
-// stallTimeout is short, so that hanging requests end soon, and long enough for a machine that is busy with other tests.
-const stallTimeout = 800 * time.Millisecond
+const (
+	// stallTimeout is short, so that hanging requests end soon, and long enough for a machine that is busy with other tests.
+	stallTimeout = 3 * time.Second
+	// neverStalls is for where nothing hangs.
+	neverStalls = time.Minute
+)
 
 func startFaultyS3(t *testing.T) *faultyS3 {
 	t.Helper()
-	return newFaultyS3(t, testservers.StartVersityGW(t, "chunks"))
+	return newFaultyS3(t, testservers.StartVersityGW(t, "chunks"), neverStalls)
 }
 
-func newFaultyS3(t *testing.T, server *testservers.VersityGW) *faultyS3 {
+func newFaultyS3(t *testing.T, server *testservers.VersityGW, stall time.Duration) *faultyS3 {
 	t.Helper()
 	s := &faultyS3{proxy: faultproxy.Start(t, server.Address, 1), log: &bytes.Buffer{}}
 	cfg := s3Config(strings.Replace(server.URL("chunks"), server.Address, s.proxy.Address, 1))
-	cfg.StallTimeout = stallTimeout
+	cfg.StallTimeout = stall
 	cfg.Backoff.MaxRetries = faultRetries
 	s.bucket = newS3With(t, cfg, slog.New(slog.NewTextHandler(s.log, nil)), prometheus.NewRegistry())
 	s.direct = newS3(t, s3Config(server.URL("chunks")))
@@ -122,20 +126,26 @@ func TestS3Faults(t *testing.T) {
 				if !fault.hangs() || !fault.hits(op.name) {
 					continue
 				}
-				t.Run(op.name+" "+fault.name, func(t *testing.T) { // by itself, as it only waits
+				// By themselves, as they only wait.
+				t.Run(op.name+" "+fault.name+" twice", func(t *testing.T) {
 					t.Parallel()
-					meetFault(t, newFaultyS3(t, server), op.name, op.run, fault)
+					meetTwice(t, newFaultyS3(t, server, stallTimeout), op.run, fault)
+				})
+				t.Run(op.name+" "+fault.name+" always", func(t *testing.T) {
+					t.Parallel()
+					meetAlways(t, newFaultyS3(t, server, stallTimeout), op.name, op.run, fault)
 				})
 			}
 			t.Run(op.name, func(t *testing.T) {
 				t.Parallel()
-				s := newFaultyS3(t, server)
+				s := newFaultyS3(t, server, neverStalls)
 				for _, fault := range faults {
 					if fault.hangs() || !fault.hits(op.name) {
 						continue
 					}
 					t.Run(fault.name, func(t *testing.T) {
-						meetFault(t, s, op.name, op.run, fault)
+						meetTwice(t, s, op.run, fault)
+						meetAlways(t, s, op.name, op.run, fault)
 					})
 				}
 				require.Contains(t, s.log.String(), "level=WARN msg=\"object store asks to slow down, spreading requests\"")
@@ -166,14 +176,18 @@ func (f fault) hits(op string) bool {
 	return true
 }
 
-func meetFault(t *testing.T, s *faultyS3, name string, run func(context.Context, objstore.Bucket) error, f fault) {
+func meetTwice(t *testing.T, s *faultyS3, run func(context.Context, objstore.Bucket) error, f fault) {
 	defer s.proxy.Heal()
 	s.proxy.Requests()
 	s.proxy.Break(faultproxy.Rule{Count: 2, Fault: f.fault})
 	require.NoError(t, run(t.Context(), s.bucket))
 	all, broken := s.proxy.Requests()
 	require.Equal(t, []int{3, 2}, []int{all, broken})
+}
 
+func meetAlways(t *testing.T, s *faultyS3, name string, run func(context.Context, objstore.Bucket) error, f fault) {
+	defer s.proxy.Heal()
+	s.proxy.Requests()
 	s.proxy.Break(faultproxy.Rule{Fault: f.fault})
 	err := run(t.Context(), s.bucket)
 	require.ErrorContains(t, err, fmt.Sprintf("gave up after %d attempts", faultRetries+1))
@@ -182,7 +196,7 @@ func meetFault(t *testing.T, s *faultyS3, name string, run func(context.Context,
 	require.NotErrorIs(t, err, errWrong)
 	require.True(t, objstore.IsTemporary(err))
 	require.NotErrorIs(t, err, objstore.ErrNotFound)
-	all, _ = s.proxy.Requests()
+	all, _ := s.proxy.Requests()
 	// Go's transport asks again by itself when a kept connection turns out to be broken.
 	require.Contains(t, []int{faultRetries + 1, faultRetries + 2}, all)
 }
@@ -200,12 +214,13 @@ func orWrong(err error, right bool) error {
 // TestS3StreamFaults checks that a stream never ends in peace before its object does.
 func TestS3StreamFaults(t *testing.T) {
 	t.Parallel()
-	s := startFaultyS3(t)
+	server := testservers.StartVersityGW(t, "chunks")
+	s, impatient := newFaultyS3(t, server, neverStalls), newFaultyS3(t, server, stallTimeout)
 	require.NoError(t, s.direct.Put(t.Context(), "a/b", faultBody))
-	f := func(fault faultproxy.Fault, want error) {
+	f := func(s *faultyS3, fault faultproxy.Fault, want error) {
 		t.Helper()
 		defer s.proxy.Heal()
-		s.proxy.Break(faultproxy.Rule{Count: 1, Fault: fault})
+		s.proxy.Break(faultproxy.Rule{Fault: fault}) // always: a request that fails before its body comes is sent again
 		r, err := s.bucket.GetReader(t.Context(), "a/b")
 		require.NoError(t, err)
 		defer func() { require.NoError(t, r.Close()) }()
@@ -217,20 +232,20 @@ func TestS3StreamFaults(t *testing.T) {
 		}
 		require.True(t, objstore.IsTemporary(err))
 	}
-	f(faultproxy.Truncate(100), io.ErrUnexpectedEOF)
-	f(faultproxy.ResetInBody(100), nil)
-	f(faultproxy.HangInBody(100), nil)
-	f(faultproxy.ShortLength(100), objstore.ErrCorrupt)
-	f(faultproxy.LongLength(100), io.ErrUnexpectedEOF)
-	f(faultproxy.Damage(), objstore.ErrCorrupt)
+	f(s, faultproxy.Truncate(100), io.ErrUnexpectedEOF)
+	f(s, faultproxy.ResetInBody(100), nil)
+	f(impatient, faultproxy.HangInBody(100), nil)
+	f(s, faultproxy.ShortLength(100), objstore.ErrCorrupt)
+	f(s, faultproxy.LongLength(100), io.ErrUnexpectedEOF)
+	f(s, faultproxy.Damage(), objstore.ErrCorrupt)
 
 	// A reader who takes his time is not a store that stalls.
-	r, err := s.bucket.GetReader(t.Context(), "a/b")
+	r, err := impatient.bucket.GetReader(t.Context(), "a/b")
 	require.NoError(t, err)
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(stallTimeout / 2)
 	_, err = io.ReadFull(r, make([]byte, 10))
 	require.NoError(t, err)
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(stallTimeout / 2)
 	rest, err := io.ReadAll(r)
 	require.NoError(t, err)
 	require.Len(t, rest, len(faultBody)-10)
