@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"syscall"
 )
 
@@ -23,7 +22,7 @@ type waiter struct {
 	wake chan bool
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{wake: make(chan bool, 1)} }}
+func newWaiter() any { return &waiter{wake: make(chan bool, 1)} }
 
 // Position is where a record stands.
 type Position struct {
@@ -53,8 +52,8 @@ func (l *Log) Append(record []byte, seg uint64) (Position, error) {
 }
 
 func (l *Log) append(record []byte, seg uint64) (Position, error) {
-	w := waiters.Get().(*waiter)
-	defer waiters.Put(w)
+	w := l.waiters.Get().(*waiter)
+	defer l.waiters.Put(w)
 	w.record, w.err = record, nil
 	lead, err := l.enqueue(w, seg)
 	if err != nil {

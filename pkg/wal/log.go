@@ -67,6 +67,9 @@ type Log struct {
 	repairs []Damage
 	// old are the segments that existed when the log was opened; Reader reads these.
 	old []segment
+	// waiters are those of appenders that came back. They are not shared by all logs, since their channels belong to the bubble that a
+	// test of time runs in.
+	waiters sync.Pool
 
 	// These belong to the leader (see commit.go).
 	file     File
@@ -109,7 +112,7 @@ func Open(cfg Config, fs FS) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, fs: fs}
+	l := &Log{cfg: cfg, fs: fs, waiters: sync.Pool{New: newWaiter}}
 	l.idle = sync.NewCond(&l.mu)
 	if err := fs.MkdirAll(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("cannot create the folder of the write-ahead log: %w", err)
