@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -40,6 +41,17 @@ type encoder struct {
 	w   http.ResponseWriter
 	buf []byte
 	err error
+}
+
+// encoders have room for what is gathered: most answers are much smaller.
+var encoders = sync.Pool{New: func() any { return &encoder{buf: make([]byte, 0, flushAt+4096)} }}
+
+// giveBack leaves an encoder to the next answer, unless a long line made it large.
+func (e *encoder) giveBack() {
+	e.w, e.buf = nil, e.buf[:0]
+	if cap(e.buf) <= 2*flushAt {
+		encoders.Put(e)
+	}
 }
 
 func (e *encoder) flushIfFull() {
@@ -82,7 +94,9 @@ func (e *encoder) labels(l labels.Labels) {
 // writeResult streams the answer of a query.
 func writeResult(w http.ResponseWriter, res engine.Result, flags []string, categorize bool) error {
 	w.Header().Set("Content-Type", jsonType)
-	e := &encoder{w: w, buf: make([]byte, 0, flushAt+4096)}
+	e := encoders.Get().(*encoder)
+	e.w, e.err = w, nil
+	defer e.giveBack()
 	e.raw(`{"status":"success",`)
 	if len(res.Warnings) > 0 {
 		e.raw(`"warnings":[`)

@@ -82,6 +82,18 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 
 // TestLargeAnswersStream encodes an answer of tens of megabytes and wants it written in pieces: what the encoder allocates
 // has nothing to do with the size of the answer.
+// TestSmallAnswersAreCheap writes answers of one number: the room to gather large ones is not made for each.
+func TestSmallAnswersAreCheap(t *testing.T) {
+	const answers = 200
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range answers {
+		require.NoError(t, writeResult(httptest.NewRecorder(), engine.Result{Value: engine.Scalar{}}, nil, false))
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(answers*flushAt/2)) // a pool may forget some
+}
+
 func TestLargeAnswersStream(t *testing.T) {
 	line := strings.Repeat("a line of a log, \"quoted\"\t", 40)
 	var streams engine.Streams

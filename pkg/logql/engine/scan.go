@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,7 +22,8 @@ type scan struct {
 // opened is a piece that is being opened.
 type opened struct {
 	stream *stream
-	// next is the first instant of the stream's next piece; the largest one if there is none.
+	// next is the first instant of the stream's next piece; the largest one if there is none that may share an instant with those up to
+	// this one.
 	next  int64
 	done  chan struct{}
 	spans []span
@@ -88,32 +90,71 @@ var atHand = func() chan struct{} {
 	return c
 }()
 
-// open begins to open pieces, stream by stream. The channel's length bounds those that are open and not yet assembled. What memory
-// answers gets no goroutine: in most queries of recent data that is nearly all.
+// open begins to open pieces. The channel's length bounds those that are open and not yet assembled. Where outlines spare something, all
+// streams' pieces of a day come before those of the next: what describes the pieces of a day may lie together, and is read once if memory
+// holds that of a day or two.
 func (s *scan) open(ctx context.Context, g *errgroup.Group, streams []*stream, openings chan<- *opened) error {
-	for _, st := range streams {
-		shared := sharedSpans(st.pieces)
-		for i := range st.pieces {
-			o := &opened{stream: st, next: math.MaxInt64, done: atHand}
-			if i+1 < len(st.pieces) {
-				o.next = st.pieces[i+1].first
+	const never = int64(math.MaxInt64)
+	day, from := never, make([]int, len(streams))
+	if s.skip.columns || s.skip.filters {
+		day = math.MinInt64
+	}
+	for {
+		upcoming := never
+		for i, st := range streams {
+			to := stretch(st.pieces, from[i], day)
+			if err := s.openStretch(ctx, g, st, st.pieces[from[i]:to], openings); err != nil {
+				return err
 			}
-			read := s.begin(o, &st.pieces[i], shared)
-			if read != nil {
-				o.done = make(chan struct{})
+			if from[i] = to; to < len(st.pieces) {
+				upcoming = min(upcoming, dayOf(st.pieces[to].first))
 			}
-			select {
-			case openings <- o:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if read != nil {
-				g.Go(func() error {
-					defer close(o.done)
-					o.spans, o.err = read(ctx)
-					return o.err
-				})
-			}
+		}
+		if upcoming == never {
+			return nil
+		}
+		day = upcoming
+	}
+}
+
+// dayOf returns a number of the day of an instant. Later days have larger ones.
+func dayOf(ts int64) int64 { return ts / int64(24*time.Hour) }
+
+// stretch returns the end of the pieces, in order and from one on, that begin on a day or before, and of those behind them that share an
+// instant with such a one: the ones that are left have nothing in common with these.
+func stretch(pieces []piece, from int, day int64) int {
+	last := int64(math.MinInt64)
+	to := from
+	for ; to < len(pieces) && (dayOf(pieces[to].first) <= day || pieces[to].first <= last); to++ {
+		last = max(last, pieces[to].last)
+	}
+	return to
+}
+
+// openStretch begins to open pieces of a stream that share no instant with its others. What memory answers gets no goroutine: in most
+// queries of recent data that is nearly all.
+func (s *scan) openStretch(ctx context.Context, g *errgroup.Group, st *stream, pieces []piece, openings chan<- *opened) error {
+	shared := sharedSpans(pieces)
+	for i := range pieces {
+		o := &opened{stream: st, next: math.MaxInt64, done: atHand}
+		if i+1 < len(pieces) {
+			o.next = pieces[i+1].first
+		}
+		read := s.begin(o, &pieces[i], shared)
+		if read != nil {
+			o.done = make(chan struct{})
+		}
+		select {
+		case openings <- o:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if read != nil {
+			g.Go(func() error {
+				defer close(o.done)
+				o.spans, o.err = read(ctx)
+				return o.err
+			})
 		}
 	}
 	return nil
