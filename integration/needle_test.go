@@ -2,11 +2,15 @@ package integration
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,10 +129,12 @@ func look(t *testing.T, p *Process, first time.Time, query string) (string, cost
 
 // month is a bucket with the logs of thirty days.
 type month struct {
-	t     *testing.T
-	s3    string
-	block string
-	first time.Time
+	t  *testing.T
+	s3 string
+	// folder has the objects of the bucket.
+	folder string
+	block  string
+	first  time.Time
 }
 
 // start starts a process that remembers nothing. Its compactor makes a pass each time that every has gone by, in which it looks at so
@@ -165,6 +171,51 @@ func (m *month) pack() {
 		}
 	}
 	require.NoError(m.t, p.Stop(), p.Log())
+	// What the packs replace goes once they are known to be there for long enough.
+	m.each("__logstore__/sidecars/", func(path string, _ fs.FileInfo) {
+		before := time.Now().Add(-time.Hour)
+		require.NoError(m.t, os.Chtimes(path, before, before))
+	})
+	p = m.start("true", "1s", "1000")
+	require.Eventually(m.t, func() bool { return m.bytes("logstore/sidecar/") == 0 }, time.Minute, 100*time.Millisecond, p.Log())
+	require.NoError(m.t, p.Stop(), p.Log())
+}
+
+// each calls fn with the files of the objects whose keys begin with a folder.
+func (m *month) each(prefix string, fn func(path string, info fs.FileInfo)) {
+	m.t.Helper()
+	err := filepath.WalkDir(filepath.Join(m.folder, filepath.FromSlash(prefix)), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			fn(path, info)
+		}
+		return err
+	})
+	require.NoError(m.t, err)
+}
+
+// bytes returns the size of the objects whose keys begin with a folder.
+func (m *month) bytes(prefix string) (n int64) {
+	m.each(prefix, func(_ string, info fs.FileInfo) { n += info.Size() })
+	return n
+}
+
+// measure wants the sidecars to be small beside their chunks.
+func (m *month) measure(what string) {
+	m.t.Helper()
+	chunks, alone, packed := m.bytes("fake/"), m.bytes("logstore/sidecar/"), m.bytes("logstore/sidecar-packs/")
+	m.t.Logf("%s: %d bytes of chunks, %d of sidecars alone, %d of packs: %.1f %%", what, chunks, alone, packed, 100*float64(alone+packed)/float64(chunks))
+	require.Positive(m.t, alone+packed)
+	require.LessOrEqual(m.t, float64(alone+packed), 0.12*float64(chunks))
 }
 
 // TestNeedleInAMonth looks for a line in the chunks of thirty days, in S3: sidecars must spare nearly everything that the same query
@@ -176,7 +227,7 @@ func TestNeedleInAMonth(t *testing.T) {
 	}
 	s3 := testservers.StartVersityGW(t, "chunks")
 	// The last day is over for so long that its sidecars are packed.
-	m := &month{t: t, s3: s3.URL("chunks"), block: block, first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -monthDays-1)}
+	m := &month{t: t, s3: s3.URL("chunks"), folder: s3.Folder("chunks"), block: block, first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -monthDays-1)}
 	writer := m.start("true", "24h", "0")
 	pushMonth(t, writer, m.first, streams, lines)
 	require.NoError(t, writer.Stop(), writer.Log())
@@ -199,7 +250,9 @@ func TestNeedleInAMonth(t *testing.T) {
 	}
 	require.Contains(t, want["present"], presentNeedle)
 
+	m.measure("sidecars one by one")
 	m.pack()
+	m.measure("sidecars in packs")
 	for name, query := range queries {
 		got, cold, warm := m.ask("true", query)
 		t.Logf("%s, sidecars in packs: %s", name, cold)

@@ -110,12 +110,13 @@ type Object struct {
 type Listing struct {
 	// Objects are the chunks that touch the days.
 	Objects []Object
-	// Sidecars counts the sidecars of chunks, and SidecarBytes is their size.
-	Sidecars     int
-	SidecarBytes int64
-	// described are the hashes of the keys of chunks that touch the days and have a sidecar.
+	// Sidecars counts the sidecars of chunks that lie alone, Packs the packs of others, and SidecarBytes and PackBytes are their sizes.
+	Sidecars, Packs         int
+	SidecarBytes, PackBytes int64
+	// described are the hashes of the keys of chunks that touch the days and have a sidecar that lies alone; packs are all packs, by table.
 	described []uint64
-	// Own counts other objects that logstore keeps for itself: locks, manifests, delete requests, packs of sidecars.
+	packs     map[packTable][]packObject
+	// Own counts other objects that logstore keeps for itself: locks, manifests, delete requests.
 	Own int
 	// Others counts objects that are none of these, and Example is one of them.
 	Others  int
@@ -124,10 +125,10 @@ type Listing struct {
 
 // List lists the chunks that touch the days.
 func (b *Bucket) List(ctx context.Context, days Days, progress func(n int64)) (*Listing, error) {
-	l := &Listing{}
+	l := &Listing{packs: map[packTable][]packObject{}}
 	for name, o := range b.Chunks {
 		err := o.Bucket.List(ctx, "", func(info objstore.ObjectInfo) error {
-			if b.isIndex(info.Key) || b.takeOwn(l, info, days) {
+			if b.isIndex(info.Key) || b.takeOwn(l, o.Bucket, info, days) {
 				return nil
 			}
 			chunk, err := o.ParseChunkKey(info.Key)
@@ -153,7 +154,14 @@ func (b *Bucket) List(ctx context.Context, days Days, progress func(n int64)) (*
 const ownPrefix = "__logstore__/"
 
 // takeOwn counts an object if it is one that only logstore writes.
-func (b *Bucket) takeOwn(l *Listing, info objstore.ObjectInfo, days Days) bool {
+func (b *Bucket) takeOwn(l *Listing, in objstore.Bucket, info objstore.ObjectInfo, days Days) bool {
+	if name, ok := store.ParsePackKey(info.Key); ok {
+		l.Packs++
+		l.PackBytes += info.Size
+		t := packTable{in, name.Table}
+		l.packs[t] = append(l.packs[t], packObject{name, info.Key})
+		return true
+	}
 	if strings.HasPrefix(info.Key, ownPrefix) || strings.HasPrefix(info.Key, store.PackPrefix) {
 		l.Own++
 		return true
@@ -173,6 +181,17 @@ func (b *Bucket) takeOwn(l *Listing, info objstore.ObjectInfo, days Days) bool {
 // nameOf returns a chunk with the layout of its key.
 func (b *Bucket) nameOf(ref model.ChunkRef) schema.ChunkName {
 	return schema.ChunkName{ChunkRef: ref, Layout: b.Periods.LayoutOf(ref.From)}
+}
+
+// tableDay names a table by its period and day.
+type tableDay struct {
+	period int
+	day    int64
+}
+
+// ownTable returns the table of the day on which a chunk begins; those of other days that it touches name it too.
+func (b *Bucket) ownTable(ref model.ChunkRef) tableDay {
+	return tableDay{b.Periods.At(ref.From), schema.Day(ref.From)}
 }
 
 func (b *Bucket) isIndex(key string) bool {

@@ -76,9 +76,13 @@ type Report struct {
 	Young     int `json:"young"`
 	Redundant int `json:"redundant"`
 	Others    int `json:"other_objects"`
-	// Sidecars counts those of chunks, Strays those whose chunk is gone: they are never read. Own counts locks, manifests and the like.
+	// Sidecars counts those that lie alone, Packs the packs of others, Described the chunks that have one, here or there. Strays are
+	// sidecars that lie alone and whose chunk is gone: they are never read. Own counts locks, manifests and the like.
 	Sidecars     int   `json:"sidecars"`
 	SidecarBytes int64 `json:"sidecar_bytes"`
+	Packs        int   `json:"sidecar_packs"`
+	PackBytes    int64 `json:"sidecar_pack_bytes"`
+	Described    int   `json:"described_chunks"`
 	Strays       int   `json:"stray_sidecars"`
 	Own          int   `json:"own_objects"`
 	ProblemsAll  int   `json:"problems_total"`
@@ -143,12 +147,8 @@ func Check(ctx context.Context, b *Bucket, opts Options) (*Report, error) {
 	}
 	slices.Sort(c.hashes.named)
 	slices.Sort(c.hashes.rows)
-	c.report.Others, c.report.Own = listing.Others, listing.Own
-	c.report.Sidecars, c.report.SidecarBytes = listing.Sidecars, listing.SidecarBytes
-	for _, hash := range listing.described {
-		if _, ok := there[hash]; !ok {
-			c.report.Strays++
-		}
+	if err := c.sidecars(ctx, listing, there); err != nil {
+		return nil, err
 	}
 	if err := c.chunks(ctx, listing.Objects, began); err != nil {
 		return nil, err

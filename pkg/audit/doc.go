@@ -9,8 +9,8 @@
 //   - Named: a chunk as a file names it.
 //   - Problem: one thing that is wrong, of a Kind. Report counts everything and holds the first of the problems.
 //   - Source: the chunks from which an index is made: all objects that there are, or those that another index names.
-//   - SidecarBuilder: makes the sidecars that chunks of past days lack, or have of an old version, some in each pass, and packs
-//     those of a table once all are there.
+//   - SidecarBuilder: makes the sidecars that chunks of past days lack, or have of an old version, some in each pass, moves those of a
+//     table into packs once all are there, and removes what these replace after a while.
 //
 // Nothing is written except by Copy, by SidecarBuilder and through the Index that a caller hands in. A live bucket changes meanwhile: an
 // object that is gone is looked up once more before it is reported, and objects younger than a grace period need not be

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,48 +11,46 @@ import (
 
 	"logstore/pkg/model"
 	"logstore/pkg/objstore"
-	"logstore/pkg/schema"
 	"logstore/pkg/sidecar"
 	"logstore/pkg/store"
 )
 
 const (
-	// maxPart bounds the sidecars of a pack; twice as much is in memory while it is written.
+	// maxPart bounds the sidecars of a pack; while it is written, it is in memory twice, and so are a few old ones once.
 	maxPart = 16 << 20
 	// packBatch is how many sidecars are fetched before they are put into a pack, packFetches how many at a time.
 	packBatch, packFetches = 32, 4
 )
 
-// pack writes the packs of a table all of whose chunks were looked at.
-func (s *SidecarBuilder) pack(ctx context.Context, t *Table, p *sidecarPass) error {
+// pack writes the packs of a table all of whose chunks were looked at, and returns their keys.
+func (s *SidecarBuilder) pack(ctx context.Context, t *pastTable, old *oldPacks, p *sidecarPass) (keys []string, err error) {
 	if s.Packed == nil {
-		return nil
+		return nil, nil
 	}
-	tenants, err := s.packable(ctx, t)
+	tenants, err := s.packable(ctx, &t.Table)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, tenant := range slices.Sorted(maps.Keys(tenants)) {
 		refs := tenants[tenant]
 		slices.SortFunc(refs, sidecar.ComparePacked)
-		if refs = slices.Compact(refs); len(refs) < store.MinPacked {
+		refs = slices.Compact(refs)
+		if len(refs) < store.MinPacked && len(old.byTenant[tenant]) == 0 {
 			continue
 		}
-		w := partWriter{s: s, t: t, pack: sidecar.PackWriter{Tenant: tenant}}
+		w := partWriter{s: s, t: t, old: old, pack: sidecar.PackWriter{Tenant: tenant}}
 		for batch := range slices.Chunk(refs, packBatch) {
 			if err := w.add(ctx, batch, p); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		// A table that has hardly any sidecars gets no pack.
-		if n := w.pack.Len(); n < store.MinPacked && (w.part == 0 || n == 0) {
-			continue
+		if err := w.end(ctx); err != nil {
+			return nil, err
 		}
-		if err := w.flush(ctx); err != nil {
-			return err
-		}
+		keys = append(keys, w.keys...)
+		delete(old.byTenant, tenant)
 	}
-	return nil
+	return keys, nil
 }
 
 // packable returns the chunks that are in a table's packs, by tenant.
@@ -59,8 +58,7 @@ func (s *SidecarBuilder) packable(ctx context.Context, t *Table) (map[string][]m
 	tenants := map[string][]model.ChunkRef{}
 	for i := range t.Files {
 		err := s.Bucket.Scan(ctx, t, &t.Files[i], Visitor{Chunk: func(n Named) error {
-			ref := n.ChunkRef
-			if ref.From >= 0 && schema.Day(ref.From) == t.Day && s.Bucket.Periods.At(ref.From) == t.Period {
+			if ref := n.ChunkRef; ref.From >= 0 && s.Bucket.ownTable(ref) == (tableDay{t.Period, t.Day}) {
 				tenants[ref.Tenant] = append(tenants[ref.Tenant], ref)
 			}
 			return nil
@@ -75,25 +73,21 @@ func (s *SidecarBuilder) packable(ctx context.Context, t *Table) (map[string][]m
 // partWriter writes the packs of a tenant in a table, one after the other.
 type partWriter struct {
 	s    *SidecarBuilder
-	t    *Table
+	t    *pastTable
+	old  *oldPacks
 	pack sidecar.PackWriter
-	part int
+	keys []string
+	// moved is set once a sidecar came from an old pack.
+	moved bool
 }
 
-// add appends the sidecars of chunks.
+// add appends the sidecars of chunks: those in old packs as they are, others as they lie alone.
 func (w *partWriter) add(ctx context.Context, refs []model.ChunkRef, p *sidecarPass) error {
 	objects := make([][]byte, len(refs))
 	g, fetching := errgroup.WithContext(ctx)
 	g.SetLimit(packFetches)
-	for i, ref := range refs {
-		name := w.s.Bucket.nameOf(ref)
-		there := w.s.there(p, hashOf("", name.Key()))
-		g.Go(func() (err error) {
-			objects[i], err = w.s.Packed(fetching, name, there)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	err := w.gather(fetching, g, refs, objects, p)
+	if err := errors.Join(g.Wait(), err); err != nil {
 		return err
 	}
 	p.peeks -= len(refs)
@@ -111,18 +105,55 @@ func (w *partWriter) add(ctx context.Context, refs []model.ChunkRef, p *sidecarP
 	return nil
 }
 
+// gather fills objects, in the group what does not come from an old pack.
+func (w *partWriter) gather(ctx context.Context, g *errgroup.Group, refs []model.ChunkRef, objects [][]byte, p *sidecarPass) error {
+	for i, ref := range refs {
+		listed := w.old.has(ref)
+		object, err := w.old.take(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if objects[i] = object; object != nil {
+			w.moved = true
+			continue
+		}
+		name := w.s.Bucket.nameOf(ref)
+		there := w.s.there(p, hashOf("", name.Key()))
+		if listed && !there {
+			// An old pack's directory promised what is damaged.
+			if there, err = w.s.buildOne(ctx, name); err != nil {
+				return err
+			}
+		}
+		g.Go(func() (err error) {
+			objects[i], err = w.s.Packed(ctx, name, there)
+			return err
+		})
+	}
+	return nil
+}
+
+// end writes what is left. A table that has hardly any sidecars gets no pack, but for those that do not lie alone.
+func (w *partWriter) end(ctx context.Context) error {
+	if n := w.pack.Len(); n == 0 || n < store.MinPacked && len(w.keys) == 0 && !w.moved {
+		return nil
+	}
+	return w.flush(ctx)
+}
+
 // flush writes the pack and begins another.
 func (w *partWriter) flush(ctx context.Context) error {
 	data, middle := w.pack.Bytes()
 	name := store.PackName{
-		Tenant: w.pack.Tenant, Table: w.t.Name, State: stateOf(w.t), Part: w.part,
+		Tenant: w.pack.Tenant, Table: w.t.Name, State: w.t.state, Part: len(w.keys),
 		First: w.pack.First(), Last: w.pack.Last(), Middle: middle,
 	}
-	if err := w.s.chunksOf(w.t).Put(ctx, name.Key(), data); err != nil {
+	key := name.Key()
+	if err := w.s.chunksOf(&w.t.Table).Put(ctx, key, data); err != nil {
 		return fmt.Errorf("cannot write a pack of sidecars of table %s: %w", w.t.Name, err)
 	}
 	w.s.metrics.packs.Inc()
-	w.part++
+	w.keys = append(w.keys, key)
 	w.pack = sidecar.PackWriter{Tenant: w.pack.Tenant}
 	return nil
 }
@@ -139,28 +170,6 @@ func (s *SidecarBuilder) there(p *sidecarPass, h uint64) bool {
 	}
 	_, ok := s.current[h]
 	return ok
-}
-
-// removePacks removes packs but those of the states that good has.
-func (s *SidecarBuilder) removePacks(ctx context.Context, good map[string]bool) error {
-	for _, b := range s.packBuckets() {
-		var stale []string
-		err := b.List(ctx, store.PackPrefix, func(o objstore.ObjectInfo) error {
-			if name, ok := store.ParsePackKey(o.Key); !ok || !good[name.State] {
-				stale = append(stale, o.Key)
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("cannot list packs of sidecars in %s: %w", b.Name(), err)
-		}
-		for _, key := range stale {
-			if err := b.Delete(ctx, key); err != nil {
-				return fmt.Errorf("cannot remove a pack of sidecars: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // anyPacks reports whether there are packs.

@@ -104,6 +104,7 @@ func TestPacksOfRecordedBuckets(t *testing.T) {
 			w.touchTables(t)
 			w.packing(10)
 			w.finish(t)
+			w.ripen(t)
 			again := w.packs(t)
 			require.Equal(t, count(packs), count(again))
 			for n := range again {
@@ -146,8 +147,22 @@ func (w *world) metric(t *testing.T, name string) float64 {
 	return 0
 }
 
-// TestPacksGoWithTheirTables removes packs of tables that changed or went at once, leftovers of a pass that did not end, and what is no
-// pack, also where no sidecars are made any more.
+// ripen lets the grace pass and makes passes until nothing is left to remove.
+func (w *world) ripen(t *testing.T) {
+	t.Helper()
+	w.now = w.now.Add(store.PackGrace + time.Minute)
+	changes := 1
+	for i := 0; changes > 0; i++ {
+		require.Less(t, i, 1000)
+		changes = 0
+		w.changed = func(string, string, bool) error { changes++; return nil }
+		require.NoError(t, w.builder.Pass(t.Context()))
+	}
+	w.changed = nil
+}
+
+// TestPacksGoWithTheirTables removes packs of tables that are gone at once, and what is no pack, also where no sidecars are made any more.
+// Leftovers of a pass that did not end go once others are there for long enough.
 func TestPacksGoWithTheirTables(t *testing.T) {
 	w := newWorld(t, "l29-v12-raw", 1000)
 	w.packing(1000)
@@ -159,22 +174,38 @@ func TestPacksGoWithTheirTables(t *testing.T) {
 	for leftover = range packs {
 		break
 	}
+	gone := leftover
 	leftover.State, leftover.Part = "00", 3
+	gone.Table = "index_1"
 	require.NoError(t, w.Put(t.Context(), leftover.Key(), []byte("of a table that is no more")))
+	require.NoError(t, w.Put(t.Context(), gone.Key(), []byte("the same")))
 	require.NoError(t, w.Put(t.Context(), store.PackPrefix+"what is this", nil))
+	keys := func() (out []string) {
+		require.NoError(t, w.List(t.Context(), store.PackPrefix, func(o objstore.ObjectInfo) error { out = append(out, o.Key); return nil }))
+		return out
+	}
 	w.packing(0)
 	require.NoError(t, w.builder.Pass(t.Context()))
-	require.NoError(t, w.List(t.Context(), store.PackPrefix, func(o objstore.ObjectInfo) error {
-		n, ok := store.ParsePackKey(o.Key)
-		require.True(t, ok && packs[n] != nil, o.Key)
-		return nil
-	}))
-	require.Len(t, w.packs(t), len(packs))
+	require.Len(t, keys(), len(packs)+1)
+	require.Contains(t, keys(), leftover.Key())
+	w.packing(1000)
+	w.ripen(t)
+	require.Equal(t, packs, w.packs(t))
 
 	w.touchTables(t)
 	w.packing(0)
 	require.NoError(t, w.builder.Pass(t.Context()))
-	require.Empty(t, w.packs(t))
+	require.Equal(t, packs, w.packs(t), "they are the only place of what they hold")
+	tables, err := w.bucket.Tables(t.Context(), audit.AllDays)
+	require.NoError(t, err)
+	for _, table := range tables {
+		for _, f := range table.Files {
+			require.NoError(t, w.bucket.Index[table.Period].Delete(t.Context(), f.Key))
+		}
+	}
+	w.packing(0)
+	require.NoError(t, w.builder.Pass(t.Context()))
+	require.Empty(t, keys())
 	w.lists = 0
 	w.now = w.now.Add(48 * time.Hour)
 	require.NoError(t, w.builder.Pass(t.Context()))

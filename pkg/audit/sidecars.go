@@ -2,43 +2,42 @@ package audit
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"logstore/pkg/chunk"
+	"logstore/pkg/model"
 	"logstore/pkg/objstore"
 	"logstore/pkg/schema"
-	"logstore/pkg/sidecar"
 	"logstore/pkg/store"
 )
 
 // SidecarBuilder makes the sidecars that chunks of past days lack: Loki wrote them, or sidecars were switched off, or one was lost, or it
-// is of a version that is not read any more.
+// is of a version that is not read any more. Then it packs those of a table, and packs are the only place of what they hold.
 //
-// A table all of whose chunks were looked at gets an object, below tablesPrefix, that is named by the table, its files and the version of
-// sidecars. While these stay, the table is not read again. Before it is written, the sidecars of the table's chunks are put into packs,
-// which go when it does.
+// A table all of whose chunks were looked at gets a note, an object below tablesPrefix that is named by the table, its files and the
+// versions of sidecars and packs. While these stay, the table is not read again. Things happen in an order in which each chunk has its
+// sidecar all the time, wherever a pass ends: the missing ones are built, to lie alone; new packs are made of old ones and of those that
+// lie alone; the note says which packs these are; once it is older than store.PackGrace, the other packs of the table and the sidecars that
+// lie alone beside those in its packs are removed; the note is emptied, which says that nothing is left to remove.
 type SidecarBuilder struct {
 	// Bucket is looked at; its Dir, which is made when it is needed, takes index files while they are read.
 	Bucket *Bucket
-	// Build makes one sidecar; it reports false for a chunk that needs none. *store.Store has it.
+	// Build makes one sidecar, to lie alone; it reports false for a chunk that needs none. *store.Store has it.
 	Build func(ctx context.Context, name schema.ChunkName) (bool, error)
-	// Current reports whether the sidecar of a chunk is one that can be read; *store.Store has it. Nil believes it of all.
+	// Current reports whether the sidecar of a chunk that lies alone is one that can be read; *store.Store has it. Nil believes it of all.
 	Current func(ctx context.Context, name schema.ChunkName) (bool, error)
-	// Packed returns the sidecar of a chunk for a pack, nil if it has none; there says whether one is in the bucket. *store.Store has it.
+	// Packed returns the sidecar of a chunk for a pack, nil if it has none; there says whether one lies alone. *store.Store has it.
 	// Nil makes no packs.
 	Packed func(ctx context.Context, name schema.ChunkName, there bool) ([]byte, error)
-	// PerPass bounds the chunks that a pass reads, and the sidecars to peeksPerChunk times as many; the last table may go beyond while it is
-	// packed. With 0, packs of tables that changed are removed, and nothing is made.
+	// PerPass bounds the chunks that a pass reads, the sidecars to peeksPerChunk and those that it removes to prunesPerChunk times as many;
+	// the last table may go beyond while it is packed. With 0, packs of tables that are gone are removed, and nothing is made.
 	PerPass int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -56,14 +55,16 @@ type sidecarMetrics struct {
 	chunks *prometheus.CounterVec
 	left   prometheus.Gauge
 	packs  prometheus.Counter
+	pruned prometheus.Counter
 }
 
 const (
-	tablesPrefix = ownPrefix + "sidecars/tables/"
 	// settled is how long after its end a day's tables are looked at: before, chunks are still flushed that bring their sidecars along.
 	settled = store.Settled
 	// peeksPerChunk is how many sidecars may be looked at in place of one chunk.
 	peeksPerChunk = 16
+	// prunesPerChunk is how many sidecars that packs hold may be removed for each chunk that may be read.
+	prunesPerChunk = 64
 	// idle is how long a bucket that has all sidecars is left alone.
 	idle = time.Hour
 )
@@ -84,6 +85,10 @@ func (s *SidecarBuilder) Register(r prometheus.Registerer) {
 			Name: "logstore_compactor_sidecar_packs_total",
 			Help: "Packs that the compactor made of sidecars of past days.",
 		}),
+		pruned: f.NewCounter(prometheus.CounterOpts{
+			Name: "logstore_compactor_sidecars_pruned_total",
+			Help: "Sidecars of past days that the compactor removed because packs hold them.",
+		}),
 	}
 }
 
@@ -102,14 +107,50 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 			return err
 		}
 	}
-	tables, err := s.open(ctx, now())
+	tables, err := s.survey(ctx, now())
 	if err != nil {
 		return err
 	}
-	s.metrics.left.Set(float64(len(tables)))
-	if len(tables) == 0 || s.PerPass <= 0 {
+	p := &sidecarPass{own: map[tableDay]*pastTable{}, near: map[tableDay]*oldPacks{}, read: map[uint64]bool{}, room: s.PerPass, peeks: peeksPerChunk * s.PerPass}
+	var open, ripe []*pastTable
+	rest := now().Add(idle)
+	for i := range tables {
+		t := &tables[i]
+		p.own[tableDay{t.Period, t.Day}] = t
+		switch due := t.since.Add(store.PackGrace); {
+		case !t.done:
+			open = append(open, t)
+		case t.pruned:
+		case now().Before(due):
+			rest = minTime(rest, due)
+		default:
+			ripe = append(ripe, t)
+		}
+	}
+	s.metrics.left.Set(float64(len(open)))
+	if s.PerPass <= 0 || len(open) == 0 && len(ripe) == 0 {
+		s.current, s.idleUntil = nil, rest
+		return nil
+	}
+	if len(open) == 0 {
 		s.current = nil
-		s.idleUntil = now().Add(idle)
+	}
+	if err := s.prune(ctx, ripe, p); err != nil {
+		return err
+	}
+	return s.build(ctx, open, p)
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// build builds and packs the sidecars of tables that are not done, which are oldest first, as far as there is room.
+func (s *SidecarBuilder) build(ctx context.Context, tables []*pastTable, p *sidecarPass) error {
+	if len(tables) == 0 {
 		return nil
 	}
 	if err := os.MkdirAll(s.Bucket.Dir, 0o777); err != nil {
@@ -121,18 +162,18 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 	if s.current == nil {
 		s.current = map[uint64]struct{}{}
 	}
-	p := &sidecarPass{read: map[uint64]bool{}, room: s.PerPass, peeks: peeksPerChunk * s.PerPass}
-	if p.there, err = s.described(ctx); err != nil {
-		return err
-	}
 	for i := len(tables) - 1; i >= 0 && p.room > 0 && p.peeks > 0; i-- {
-		t := &tables[i]
-		done, err := s.table(ctx, t, p)
+		t := tables[i]
+		old, err := openPacks(ctx, s.chunksOf(&t.Table), t.packs)
+		if err != nil {
+			return err
+		}
+		done, err := s.table(ctx, t, old, p)
 		if err != nil {
 			return fmt.Errorf("cannot build sidecars of table %s: %w", t.Name, err)
 		}
 		if done {
-			if err := s.finish(ctx, t, p); err != nil {
+			if err := s.finish(ctx, t, old, p); err != nil {
 				return err
 			}
 			s.metrics.left.Dec()
@@ -141,99 +182,14 @@ func (s *SidecarBuilder) Pass(ctx context.Context) error {
 	return nil
 }
 
-// open returns the tables of past days that are not done, oldest first. What says so of tables that changed or went is removed, and so are
-// all packs but those of tables that are done.
-func (s *SidecarBuilder) open(ctx context.Context, now time.Time) ([]Table, error) {
-	past := Days{From: AllDays.From, Through: schema.Day(now.Add(-settled).UnixMilli()) - 1}
-	tables, err := s.Bucket.Tables(ctx, past)
-	if err != nil {
-		return nil, err
-	}
-	byKey := make(map[string]int, len(tables))
-	for i := range tables {
-		if len(tables[i].Files) > 0 {
-			byKey[doneKey(&tables[i])] = i
-		}
-	}
-	seen, done := map[objstore.Bucket]bool{}, map[string]bool{}
-	for _, b := range s.Bucket.Index {
-		if seen[b] {
-			continue
-		}
-		seen[b] = true
-		var stale []string
-		err := b.List(ctx, tablesPrefix, func(o objstore.ObjectInfo) error {
-			if i, ok := byKey[o.Key]; ok {
-				done[stateOf(&tables[i])] = true
-			} else {
-				stale = append(stale, o.Key)
-			}
-			delete(byKey, o.Key)
-			return nil
-		})
-		for _, key := range stale {
-			err = errors.Join(err, b.Delete(ctx, key))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot tell which tables have all sidecars: %w", err)
-		}
-	}
-	if err := s.removePacks(ctx, done); err != nil {
-		return nil, err
-	}
-	var open []Table
-	for i := range tables {
-		if _, ok := byKey[doneKey(&tables[i])]; ok {
-			open = append(open, tables[i])
-		}
-	}
-	return open, nil
-}
-
-// doneKey names the object that says that all chunks of a table, as its files are now, were looked at.
-func doneKey(t *Table) string {
-	return tablesPrefix + strings.ReplaceAll(t.Name, "/", "-") + "-" + stateOf(t)
-}
-
-// stateOf is a hash of the files of a table, and of the versions of what is made of its chunks.
-func stateOf(t *Table) string {
-	h := fnv.New128a()
-	_, _ = h.Write([]byte{sidecar.Version, sidecar.PackVersion}) // never fails
-	for i := range t.Files {
-		_, _ = h.Write([]byte(t.Files[i].Key + "\n")) // never fails
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
 // finish packs the sidecars of a table all of whose chunks were looked at, and notes that it is done.
-func (s *SidecarBuilder) finish(ctx context.Context, t *Table, p *sidecarPass) error {
-	if err := s.pack(ctx, t, p); err != nil {
+func (s *SidecarBuilder) finish(ctx context.Context, t *pastTable, old *oldPacks, p *sidecarPass) error {
+	packs, err := s.pack(ctx, t, old, p)
+	if err != nil {
 		return fmt.Errorf("cannot pack the sidecars of table %s: %w", t.Name, err)
 	}
-	key := doneKey(t)
-	delete(s.bare, key)
-	if err := s.Bucket.Index[t.Period].Put(ctx, key, nil); err != nil {
-		return fmt.Errorf("cannot note that table %s has all sidecars: %w", t.Name, err)
-	}
-	return nil
-}
-
-// described lists the sidecars that there are, as sorted hashes of their chunks' keys.
-func (s *SidecarBuilder) described(ctx context.Context) ([]uint64, error) {
-	var out []uint64
-	for _, o := range s.Bucket.Chunks {
-		err := o.Bucket.List(ctx, store.SidecarPrefix, func(info objstore.ObjectInfo) error {
-			if ref, ok := store.ParseSidecarKey(info.Key); ok {
-				out = append(out, hashOf("", s.Bucket.nameOf(ref).Key()))
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("cannot list sidecars in %s: %w", o.Bucket.Name(), err)
-		}
-	}
-	slices.Sort(out)
-	return out, nil
+	delete(s.bare, t.doneKey())
+	return s.note(ctx, t, packs)
 }
 
 // errEnough ends the walk through a file.
@@ -241,7 +197,10 @@ var errEnough = errors.New("enough for this pass")
 
 // sidecarPass is what a pass shares between tables.
 type sidecarPass struct {
-	// there are the sidecars that there were at its beginning, read the chunks that it has read; both are hashes of keys.
+	// own are the tables that there are, near the packs of those beside the one that is looked at, as far as they were asked for.
+	own  map[tableDay]*pastTable
+	near map[tableDay]*oldPacks
+	// there are the sidecars that lay alone at its beginning, read the chunks that it has read; both are hashes of keys.
 	there []uint64
 	read  map[uint64]bool
 	// room is how many chunks it may still read, peeks how many beginnings of sidecars.
@@ -249,11 +208,15 @@ type sidecarPass struct {
 }
 
 // table builds the missing sidecars of a table as far as there is room, and reports whether all chunks were looked at.
-func (s *SidecarBuilder) table(ctx context.Context, t *Table, p *sidecarPass) (done bool, err error) {
+func (s *SidecarBuilder) table(ctx context.Context, t *pastTable, old *oldPacks, p *sidecarPass) (done bool, err error) {
 	// Chunks that need no sidecar are passed over the next time by their number.
-	bare, skip := 0, s.bare[doneKey(t)]
+	bare, skip := 0, s.bare[t.doneKey()]
+	defer clear(p.near)
 	for i := range t.Files {
-		err := s.Bucket.Scan(ctx, t, &t.Files[i], Visitor{Chunk: func(n Named) error {
+		err := s.Bucket.Scan(ctx, &t.Table, &t.Files[i], Visitor{Chunk: func(n Named) error {
+			if packed, err := s.packed(ctx, t, old, n.ChunkRef, p); packed || err != nil {
+				return err
+			}
 			name := s.Bucket.nameOf(n.ChunkRef)
 			h := hashOf("", name.Key())
 			if good, err := s.good(ctx, p, name, h); good || err != nil {
@@ -268,14 +231,14 @@ func (s *SidecarBuilder) table(ctx context.Context, t *Table, p *sidecarPass) (d
 			}
 			p.room--
 			p.read[h] = true
-			built, err := s.build(ctx, name)
+			built, err := s.buildOne(ctx, name)
 			if !built {
 				bare++
 			}
 			return err
 		}})
 		if errors.Is(err, errEnough) {
-			s.bare[doneKey(t)] = bare
+			s.bare[t.doneKey()] = bare
 			return false, nil
 		}
 		if err != nil {
@@ -285,7 +248,31 @@ func (s *SidecarBuilder) table(ctx context.Context, t *Table, p *sidecarPass) (d
 	return true, nil
 }
 
-// good reports whether a chunk, the hash of whose key is h, has a sidecar that can be read, or was read in this pass.
+// packed reports whether the sidecar of a chunk that a table names is in a pack, or will be looked for with the table of the day on which
+// the chunk begins.
+func (s *SidecarBuilder) packed(ctx context.Context, t *pastTable, old *oldPacks, ref model.ChunkRef, p *sidecarPass) (bool, error) {
+	own := s.Bucket.ownTable(ref)
+	other := p.own[own]
+	switch {
+	case other == nil:
+		return false, nil
+	case other == t:
+		return old.has(ref), nil
+	case !other.done:
+		return true, nil
+	}
+	packs := p.near[own]
+	if packs == nil {
+		var err error
+		if packs, err = openPacks(ctx, s.chunksOf(&other.Table), other.packs); err != nil {
+			return false, err
+		}
+		p.near[own] = packs
+	}
+	return packs.has(ref), nil
+}
+
+// good reports whether a chunk, the hash of whose key is h, has a sidecar that lies alone and can be read, or was read in this pass.
 func (s *SidecarBuilder) good(ctx context.Context, p *sidecarPass, name schema.ChunkName, h uint64) (bool, error) {
 	if p.read[h] {
 		return true, nil
@@ -307,7 +294,7 @@ func (s *SidecarBuilder) good(ctx context.Context, p *sidecarPass, name schema.C
 	return ok, err
 }
 
-func (s *SidecarBuilder) build(ctx context.Context, name schema.ChunkName) (built bool, err error) {
+func (s *SidecarBuilder) buildOne(ctx context.Context, name schema.ChunkName) (built bool, err error) {
 	built, err = s.Build(ctx, name)
 	result := "small"
 	switch {

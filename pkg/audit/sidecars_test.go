@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,8 +26,45 @@ import (
 
 // counting counts what is fetched from a bucket.
 type counting struct {
-	objstore.Bucket
+	hooked
 	gets, peeks, lists int
+}
+
+// hooked is a bucket that tells of changes. on is called, one call at a time, before one takes place and after that; its error is that of
+// the change.
+type hooked struct {
+	objstore.Bucket
+	on *func(op, key string, done bool) error
+}
+
+// telling guards the calls of on.
+var telling sync.Mutex
+
+func (h *hooked) tell(op, key string, done bool) error {
+	telling.Lock()
+	defer telling.Unlock()
+	if *h.on == nil {
+		return nil
+	}
+	return (*h.on)(op, key, done)
+}
+
+func (h *hooked) change(op, key string, do func() error) error {
+	if err := h.tell(op, key, false); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return h.tell(op, key, true)
+}
+
+func (h *hooked) Put(ctx context.Context, key string, body []byte) error {
+	return h.change("put", key, func() error { return h.Bucket.Put(ctx, key, body) })
+}
+
+func (h *hooked) Delete(ctx context.Context, key string) error {
+	return h.change("delete", key, func() error { return h.Bucket.Delete(ctx, key) })
 }
 
 func (c *counting) GetRange(ctx context.Context, key string, offset, length int64) ([]byte, error) {
@@ -47,6 +85,9 @@ func (c *counting) List(ctx context.Context, prefix string, fn func(objstore.Obj
 // world is a recorded bucket in which sidecars are built.
 type world struct {
 	*counting
+	// changed is what hooked calls.
+	changed func(op, key string, done bool) error
+	deps    store.Deps
 	store   *store.Store
 	bucket  *audit.Bucket
 	builder *audit.SidecarBuilder
@@ -67,17 +108,34 @@ func newWorld(t *testing.T, name string, perPass int) *world {
 	index, err := bs.Index()
 	require.NoError(t, err)
 	w := &world{counting: &counting{}, now: time.Now()}
+	w.counting.on = &w.changed
 	for name, o := range chunks {
 		w.Bucket, o.Bucket = o.Bucket, w.counting
 		chunks[name] = o
 	}
-	sidecars := store.DefaultSidecarConfig
-	sidecars.MinChunk = 1
-	w.store, err = store.New(store.Deps{Periods: bs.Periods, Stores: chunks, Sidecars: sidecars, Registerer: prometheus.NewRegistry()})
-	require.NoError(t, err)
+	same := map[objstore.Bucket]objstore.Bucket{}
+	for i, b := range index {
+		if same[b] == nil {
+			same[b] = &hooked{b, &w.changed}
+		}
+		index[i] = same[b]
+	}
+	w.deps = store.Deps{Periods: bs.Periods, Stores: chunks, Sidecars: store.DefaultSidecarConfig}
+	w.deps.Sidecars.MinChunk = 1
+	w.store = w.open(t)
 	w.bucket = &audit.Bucket{Periods: bs.Periods, Index: index, Chunks: chunks, Dir: filepath.Join(t.TempDir(), "work")}
+	require.NoError(t, os.MkdirAll(w.bucket.Dir, 0o777))
 	w.restart(perPass)
 	return w
+}
+
+// open makes a store that has nothing in memory.
+func (w *world) open(t *testing.T) *store.Store {
+	t.Helper()
+	w.deps.Registerer = prometheus.NewRegistry()
+	s, err := store.New(w.deps)
+	require.NoError(t, err)
+	return s
 }
 
 // restart begins with what is in the bucket alone.

@@ -12,8 +12,8 @@
 //   - Sidecar: the object beside a chunk that tells what its blocks hold (package sidecar). Sidecars that were read stay in memory, and
 //     whole ones in the Cache; where some of a stream are missing, the stream's are listed once. A chunk too small for one is described in
 //     memory when a query first reads it. Whatever is wrong with one, the chunk is read instead.
-//   - Pack: an object with the sidecars of many chunks of a past day. A Select that lacks several of a day reads them from there with few
-//     requests; those that no pack has are read one by one. The packs of a tenant are listed once in a while.
+//   - Pack: an object with the sidecars of many chunks of a past day, most of which lie nowhere else. A Select reads those that it lacks
+//     from there with few requests; those that no pack has are read one by one. The packs of a tenant are listed once in a while.
 //
 // A chunk lies once in the bucket, under a name that follows from the schema period of its first instant, but it is indexed in
 // every day and period that it touches. The object is written before its index rows, so that no row points to nothing.

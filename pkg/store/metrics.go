@@ -49,7 +49,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		sidecarLists:   counter("logstore_store_sidecar_lists_total", "Streams whose sidecars were listed because some were missing."),
 		packRequests:   vec("logstore_store_sidecar_pack_requests_total", "Requests for packs of sidecars, by what they asked for: list, directory, sidecars.", "part"),
 		packBytes:      counter("logstore_store_sidecar_pack_bytes_total", "Bytes of packs of sidecars that were read."),
-		packsFailed:    counter("logstore_store_sidecar_packs_failed_total", "Packs of sidecars that were damaged or could not be read, so that their sidecars were read one by one."),
+		packsFailed:    counter("logstore_store_sidecar_packs_failed_total", "Packs of sidecars that were damaged or could not be read, so that queries did without."),
 		blocksFetched:  counter("logstore_store_fetched_blocks_total", "Blocks read from the bucket without the rest of their chunk."),
 		rangesFailed:   counter("logstore_store_failed_ranges_total", "Reads of single blocks that failed, so that the whole chunk was read."),
 		duplicates:     counter("logstore_store_duplicate_chunks_total", "Chunks that were not written because a replica had written the same."),

@@ -24,10 +24,13 @@ const PackPrefix = "logstore/sidecar-packs/"
 const (
 	// MaxPacked is the size above which a sidecar stays alone: a request for it costs little beside its bytes.
 	MaxPacked = 128 << 10
-	// MinPacked is how many chunks a tenant has in a table that is worth a pack, and how many a query wants of it.
+	// MinPacked is how many chunks a tenant has in a table that is worth a pack.
 	MinPacked = 4
 	// Settled is how long after its end a day's chunks are looked at by who makes packs.
 	Settled = time.Hour
+	// PackGrace is how long packs, and sidecars that lie alone, stay once newer packs have what they hold: a query may use a list of packs
+	// that was read so long before, and take some time.
+	PackGrace = 2 * negativeFor
 )
 
 // PackName is what the key of a pack says.
@@ -69,7 +72,7 @@ func (n PackName) fits(size int64) bool {
 	return n.Middle.From >= 0 && n.Middle.From <= n.Middle.To && int64(n.Middle.To) <= size
 }
 
-// SidecarToPack returns the bytes of a chunk's sidecar for a pack: those of the one in the bucket, if there says that there is one, or
+// SidecarToPack returns the bytes of a chunk's sidecar for a pack: those of the one that lies alone, if there says that there is one, or
 // else a description of a chunk that is too small for one. It is nil if there is neither, or it is so large that it stays alone.
 func (s *Store) SidecarToPack(ctx context.Context, name schema.ChunkName, there bool) ([]byte, error) {
 	if there {

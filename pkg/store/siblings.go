@@ -109,7 +109,7 @@ func (s *Store) settledDay(ref model.ChunkRef) bool {
 	return ref.From >= 0 && schema.Day(ref.From) < schema.Day(s.sidecars.now().Add(-Settled).UnixMilli())
 }
 
-// of returns the siblings that may be in the same packs as a chunk, nil if they are too few to be worth it.
+// of returns the siblings that may be in the same packs as a chunk.
 func (b *siblings) of(ref model.ChunkRef) *wantedTable {
 	b.once.Do(func() {
 		b.tables = map[packTable]*wantedTable{}
@@ -119,10 +119,8 @@ func (b *siblings) of(ref model.ChunkRef) *wantedTable {
 			}
 		}
 		b.pieces = nil
-		for key, t := range b.tables {
-			if t.refs = sortRefs(t.refs); len(t.refs) < MinPacked {
-				delete(b.tables, key)
-			}
+		for _, t := range b.tables {
+			t.refs = sortRefs(t.refs)
 		}
 		b.ahead.begin(b.tables)
 	})
@@ -144,9 +142,20 @@ func (b *siblings) add(ref model.ChunkRef) {
 
 // packedSidecar returns a sidecar from a pack, nil if none has it. What is wrong with packs is no error of the query.
 func (s *Store) packedSidecar(ctx context.Context, name schema.ChunkName, want sidecar.Parts, b *siblings) (*sidecar.Object, error) {
-	if b == nil || !s.settledDay(name.ChunkRef) {
+	if !s.settledDay(name.ChunkRef) {
 		return nil, nil
 	}
+	if b != nil {
+		if o, err := s.packedWithSiblings(ctx, name, want, b); o != nil || err != nil {
+			return o, err
+		}
+	}
+	return s.packedAlone(ctx, name, want)
+}
+
+// packedWithSiblings is packedSidecar of one that is read with those that the query wants too. It finds none that was in memory when that
+// was planned, or that was read and is forgotten since.
+func (s *Store) packedWithSiblings(ctx context.Context, name schema.ChunkName, want sidecar.Parts, b *siblings) (*sidecar.Object, error) {
 	t := b.of(name.ChunkRef)
 	if t == nil {
 		return nil, nil
@@ -186,7 +195,7 @@ func (s *Store) planTable(ctx context.Context, t *wantedTable, want sidecar.Part
 				}
 				return known
 			})
-			if len(missing) >= MinPacked {
+			if len(missing) > 0 {
 				parts, err := s.partsOf(ctx, t.packOwner, t.table)
 				if err != nil {
 					return struct{}{}, err

@@ -45,12 +45,16 @@ func (c SidecarConfig) Validate() error {
 	return nil
 }
 
-// rowBytes is about what a block's row and the front take in a sidecar.
-const rowBytes = 56
+const (
+	// rowBytes is about what a block's row takes in a sidecar.
+	rowBytes = 56
+	// keyBytes is about what a chunk's key takes in its sidecar and in the directory of a pack, of a chunk of keyOf bytes.
+	keyBytes, keyOf = 96, 16 << 10
+)
 
 // DescribeBlock makes the sidecar's part of a block that was loaded and walked, the compressed size of which is given.
 func (c SidecarConfig) DescribeBlock(b *chunk.Batch, size int) sidecar.Block {
-	room := max(0, int(c.MaxShare*float64(size))-rowBytes)
+	room := max(0, int((c.MaxShare-float64(keyBytes)/keyOf)*float64(size))-rowBytes)
 	return logql.Describe(b, sidecar.Options{BitsPerKey: c.FilterBits, MaxBytes: room})
 }
 
@@ -144,7 +148,7 @@ func (s *Store) LacksSidecar(ctx context.Context, ref model.ChunkRef, object []b
 		}
 	}
 	_, err := s.storeOf(schema.ChunkName{ChunkRef: ref}).Bucket.Stat(ctx, key)
-	return err != nil
+	return err != nil && !s.packed(ctx, ref)
 }
 
 // PutSidecar stores the sidecar of a chunk.
@@ -165,7 +169,8 @@ func (s *Store) PutSidecar(ctx context.Context, o *sidecar.Object) error {
 	return nil
 }
 
-// DeleteSidecar removes the sidecar of a chunk, if there is one.
+// DeleteSidecar removes the sidecar of a chunk that lies alone, if there is one. One in a pack stays until the pack is made anew: no index
+// names its chunk any more, and no other chunk has its key.
 func (s *Store) DeleteSidecar(ctx context.Context, ref model.ChunkRef) error {
 	s.sidecars.drop(ref)
 	if err := s.storeOf(schema.ChunkName{ChunkRef: ref}).Bucket.Delete(ctx, sidecarKey(ref)); err != nil {
@@ -174,7 +179,7 @@ func (s *Store) DeleteSidecar(ctx context.Context, ref model.ChunkRef) error {
 	return nil
 }
 
-// BuildSidecar reads a chunk and stores its sidecar. It reports false for a chunk that is too small for one. Errors are those of a
+// BuildSidecar reads a chunk and stores its sidecar, alone. It reports false for a chunk that is too small for one. Errors are those of a
 // piece.
 func (s *Store) BuildSidecar(ctx context.Context, name schema.ChunkName) (bool, error) {
 	o := s.storeOf(name)
@@ -191,8 +196,8 @@ func (s *Store) BuildSidecar(ctx context.Context, name schema.ChunkName) (bool, 
 	return true, s.StoreSidecar(ctx, name.ChunkRef, object, nil)
 }
 
-// CurrentSidecar reports whether the sidecar of a chunk is one of the version that is written now, as far as its beginning tells. One that
-// is not there is not.
+// CurrentSidecar reports whether the sidecar of a chunk that lies alone is one of the version that is written now, as far as its beginning
+// tells. One that is not there is not. Of which version those in a pack are, its name tells.
 func (s *Store) CurrentSidecar(ctx context.Context, name schema.ChunkName) (bool, error) {
 	data, err := s.storeOf(name).Bucket.GetRange(ctx, sidecarKey(name.ChunkRef), 0, int64(sidecar.PeekSize))
 	if errors.Is(err, objstore.ErrNotFound) {

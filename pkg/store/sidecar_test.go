@@ -343,7 +343,7 @@ func TestMissingSidecarsAreListed(t *testing.T) {
 		require.False(t, ask(i))
 	}
 	require.Equal(t, missesBefore, d.sidecars)
-	require.Equal(t, 1, d.lists)
+	require.Equal(t, 2, d.lists, "packs, and the stream")
 	require.Equal(t, 1.0, testutil.ToFloat64(d.store.metrics.sidecarLists))
 	built, err := d.store.BuildSidecar(d.ctx, name)
 	require.NoError(t, err)

@@ -97,14 +97,15 @@ func writeReportText(o *command.IO, r *audit.Report) error {
 	if err == nil && r.Redundant > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s not indexed, whose entries are all in others: left by a crash, and harmless\n", plural(int64(r.Redundant), "chunk"))
 	}
-	if err == nil && r.Sidecars > 0 {
-		_, err = fmt.Fprintf(o.Stdout, "%s (%s)\n", plural(int64(r.Sidecars), "sidecar"), sizeOf(r.SidecarBytes))
+	if err == nil && r.Sidecars+r.Packs > 0 {
+		_, err = fmt.Fprintf(o.Stdout, "%s with a sidecar: %s alone (%s), the others in %s (%s)\n", plural(int64(r.Described), "chunk"),
+			plural(int64(r.Sidecars), "sidecar"), sizeOf(r.SidecarBytes), plural(int64(r.Packs), "pack"), sizeOf(r.PackBytes))
 	}
 	if err == nil && r.Strays > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s of chunks that are gone: never read, and harmless\n", plural(int64(r.Strays), "sidecar"))
 	}
 	if err == nil && r.Own > 0 {
-		_, err = fmt.Fprintf(o.Stdout, "%s of logstore's own: locks, manifests, delete requests, packs of sidecars\n", plural(int64(r.Own), "object"))
+		_, err = fmt.Fprintf(o.Stdout, "%s of logstore's own: locks, manifests, delete requests\n", plural(int64(r.Own), "object"))
 	}
 	if err == nil && r.Others > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s no part of the store's data\n", plural(int64(r.Others), "other object"))

@@ -16,9 +16,11 @@ import (
 // bucketView is what is shown of a bucket.
 type bucketView struct {
 	Days []dayView `json:"days"`
-	// Sidecars are those of chunks, Own other objects that only logstore writes.
+	// Sidecars are those of chunks that lie alone, Packs hold the others, Own are other objects that only logstore writes.
 	Sidecars     int   `json:"sidecars"`
 	SidecarBytes int64 `json:"sidecar_bytes"`
+	Packs        int   `json:"sidecar_packs"`
+	PackBytes    int64 `json:"sidecar_pack_bytes"`
 	Own          int   `json:"own_objects"`
 	// Others are objects that are none of these, such as rules.
 	Others  int    `json:"other_objects"`
@@ -124,8 +126,8 @@ func viewBucket(ctx context.Context, b *audit.Bucket, days audit.Days, progress 
 		v.Tenants = append(v.Tenants, *n)
 	}
 	out := &bucketView{
-		Days: []dayView{}, Sidecars: listing.Sidecars, SidecarBytes: listing.SidecarBytes, Own: listing.Own, Others: listing.Others,
-		Example: listing.Example,
+		Days: []dayView{}, Sidecars: listing.Sidecars, SidecarBytes: listing.SidecarBytes, Packs: listing.Packs, PackBytes: listing.PackBytes,
+		Own: listing.Own, Others: listing.Others, Example: listing.Example,
 	}
 	for _, n := range slices.Sorted(maps.Keys(byDay)) {
 		slices.SortFunc(byDay[n].Tenants, func(a, b tenantView) int { return cmp.Compare(a.Tenant, b.Tenant) })
@@ -157,6 +159,9 @@ func (v *bucketView) write(o *command.IO) error {
 	_, err := fmt.Fprintf(o.Stdout, "%s, %s (%s)\n", plural(int64(len(v.Days)), "day"), plural(chunks, "chunk"), sizeOf(bytes))
 	if err == nil && v.Sidecars > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s (%s)\n", plural(int64(v.Sidecars), "sidecar"), sizeOf(v.SidecarBytes))
+	}
+	if err == nil && v.Packs > 0 {
+		_, err = fmt.Fprintf(o.Stdout, "%s of sidecars (%s)\n", plural(int64(v.Packs), "pack"), sizeOf(v.PackBytes))
 	}
 	if err == nil && v.Own > 0 {
 		_, err = fmt.Fprintf(o.Stdout, "%s of logstore's own\n", plural(int64(v.Own), "object"))
