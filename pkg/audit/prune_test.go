@@ -87,17 +87,31 @@ func (w *world) hideFile(t *testing.T) (restore func()) {
 func TestPacksAreTheOnlyPlace(t *testing.T) {
 	w := newWorld(t, "l29-v12-raw", 1000)
 	restore := w.hideFile(t)
-	w.packing(1000)
+	large := w.chunks(t)[0]
+	packing := func() {
+		w.packing(1000)
+		w.builder.Packed = func(ctx context.Context, name schema.ChunkName, there bool) ([]byte, error) {
+			if name.ChunkRef == large {
+				return nil, nil
+			}
+			return w.store.SidecarToPack(ctx, name, there)
+		}
+	}
+	packing()
 	w.finish(t)
 	before, packed := w.described(t), count(w.packs(t))
 	few := w.alone(t)
 	require.InDelta(t, len(w.chunks(t)), len(few), 10, "but for those that only the table of another day names")
 	require.Equal(t, before, few, "nothing is removed yet")
+	packing()
+	w.now = w.now.Add(store.PackGrace)
 	require.NoError(t, w.builder.Pass(t.Context()))
-	require.Equal(t, few, w.alone(t))
+	require.Equal(t, few, w.alone(t), "packs are younger than this")
 	reader := w.reader(t)
 
+	packing()
 	w.ripen(t)
+	require.True(t, w.alone(t)[large])
 	require.Equal(t, len(few)-packed, len(w.alone(t)), "what no pack has stays alone")
 	require.Equal(t, before, w.described(t))
 	require.Equal(t, float64(packed), w.metric(t, "logstore_compactor_sidecars_pruned_total"))
@@ -108,7 +122,7 @@ func TestPacksAreTheOnlyPlace(t *testing.T) {
 	restore()
 	late := w.chunks(t)
 	require.Greater(t, len(late), len(few))
-	w.packing(1000)
+	packing()
 	w.now = w.now.Add(time.Hour)
 	old := w.packs(t)
 	w.gets, w.peeks = 0, 0
@@ -262,6 +276,41 @@ func TestFewSidecarsInPacks(t *testing.T) {
 	require.LessOrEqual(t, w.gets, len(old)+built, "small chunks are not read again")
 	w.ripen(t)
 	require.Equal(t, want, w.described(t))
+}
+
+// TestLastSidecarsOfAPack keeps a pack for a few that are in no other place.
+func TestLastSidecarsOfAPack(t *testing.T) {
+	w := newWorld(t, "l29-v12-raw", 1000)
+	w.packing(1000)
+	w.finish(t)
+	w.ripen(t)
+	packs := w.packs(t)
+	n := slices.MinFunc(slices.Collect(maps.Keys(packs)), func(a, b store.PackName) int { return strings.Compare(a.Key(), b.Key()) })
+	data, err := w.Bucket.Get(t.Context(), n.Key())
+	require.NoError(t, err)
+	refs, small := packs[n].Refs(), sidecar.PackWriter{Tenant: n.Tenant}
+	require.GreaterOrEqual(t, len(refs), store.MinPacked)
+	for i, ref := range refs {
+		if i < 2 {
+			small.Add(ref, packs[n].Object(data, ref))
+		} else {
+			require.NoError(t, w.store.DeleteChunk(t.Context(), schema.ChunkName{ChunkRef: ref, Layout: w.bucket.Periods.LayoutOf(ref.From)}))
+		}
+	}
+	require.NoError(t, w.Delete(t.Context(), n.Key()))
+	data, n.Middle = small.Bytes()
+	n.Last = small.Last()
+	require.NoError(t, w.Put(t.Context(), n.Key(), data))
+	w.touchTables(t)
+	w.packing(1000)
+	w.finish(t)
+	w.ripen(t)
+	require.NotContains(t, w.packs(t), n)
+	has := w.described(t)
+	for i, ref := range refs {
+		require.Equal(t, i < 2, has[ref])
+	}
+	require.False(t, w.alone(t)[refs[0]])
 }
 
 var errKilled = errors.New("killed")
