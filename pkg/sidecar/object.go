@@ -237,7 +237,31 @@ func (l *Layout) place(sums []rowSums) bool {
 	return at <= math.MaxInt32
 }
 
-// With returns an object that has also the parts of another one of the same chunk, or nil if they do not say the same of its blocks.
+// Clone returns an object that points into no bytes of others.
+func (o *Object) Clone() *Object {
+	size := 0
+	for i := range o.Blocks {
+		size += o.Blocks[i].Bytes()
+	}
+	out, data := *o, make([]byte, 0, size)
+	own := func(part []byte) []byte {
+		if len(part) == 0 {
+			return nil
+		}
+		from := len(data)
+		data = append(data, part...)
+		return data[from:len(data):len(data)]
+	}
+	out.Blocks = slices.Clone(o.Blocks)
+	for i := range out.Blocks {
+		b := &out.Blocks[i]
+		b.columns, b.filter = own(b.columns), own(b.filter)
+	}
+	return &out
+}
+
+// With returns an object that has also copies of the parts of another one of the same chunk, or nil if they do not say the same of its
+// blocks.
 func (o *Object) With(other *Object) *Object {
 	same := func(a, b Block) bool {
 		return a.MinTime == b.MinTime && a.MaxTime == b.MaxTime && a.Entries == b.Entries && a.Unique == b.Unique && a.LineBytes == b.LineBytes && a.MetaBytes == b.MetaBytes
@@ -250,10 +274,10 @@ func (o *Object) With(other *Object) *Object {
 	for i := range both.Blocks {
 		b := &both.Blocks[i]
 		if len(b.columns) == 0 {
-			b.columns = other.Blocks[i].columns
+			b.columns = slices.Clone(other.Blocks[i].columns)
 		}
 		if len(b.filter) == 0 {
-			b.filter = other.Blocks[i].filter
+			b.filter = slices.Clone(other.Blocks[i].filter)
 		}
 	}
 	return &both

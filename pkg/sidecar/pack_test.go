@@ -97,7 +97,13 @@ func TestPackHalves(t *testing.T) {
 			require.Equal(t, parts.Has(Filters), len(o.Blocks[0].filter) > 0)
 			rest, err := OpenParts(head, columns, filters, Whole&^parts, ref)
 			require.NoError(t, err)
-			require.Equal(t, whole, o.With(rest))
+			both := o.With(rest)
+			require.Equal(t, whole, both)
+			require.Equal(t, o, o.Clone())
+			clear(filters)
+			clear(columns)
+			require.Equal(t, !parts.Has(Columns), both.Blocks[0].Times(new(Times)), "the other's part is a copy")
+			columns, filters = cut(at.Columns), cut(at.Filters)
 			require.Equal(t, parts.Has(Columns), o.Blocks[0].HasTimes(), "it is not changed")
 			for _, part := range []struct {
 				parts Parts

@@ -389,30 +389,33 @@ func (s *Store) readRun(ctx context.Context, p *wantedPart, run *packRun) (map[m
 	return s.unpack(p, run, d, whole, whole, whole), nil
 }
 
-// unpack opens the sidecars of a run, the parts of which are in the given bytes. They keep copies, lest one of them holds all of the run.
+// unpack opens the sidecars of a run, the parts of which are in the given bytes. They share these if most of them are theirs; else they keep
+// copies, lest few sidecars hold all of a run.
 func (s *Store) unpack(p *wantedPart, run *packRun, d *sidecar.Pack, heads, columns, filters packBytes) map[model.ChunkRef]foundSidecar {
-	found := make(map[model.ChunkRef]foundSidecar, len(run.refs))
+	found, used := make(map[model.ChunkRef]foundSidecar, len(run.refs)), 0
 	for _, ref := range run.refs {
 		at, ok := d.Find(ref)
 		if !ok {
 			continue
 		}
-		var parts [2][]byte
-		if p.want.Has(sidecar.Columns) {
-			parts[0] = slices.Clone(columns.cut(at.Columns))
-		}
-		if p.want.Has(sidecar.Filters) {
-			parts[1] = slices.Clone(filters.cut(at.Filters))
-		}
-		o, err := sidecar.OpenParts(heads.cut(at.Head), parts[0], parts[1], p.want, ref)
+		o, err := sidecar.OpenParts(heads.cut(at.Head), columns.cut(at.Columns), filters.cut(at.Filters), p.want, ref)
 		if err != nil {
 			s.spoiled(p.packPart)
 			continue
 		}
-		s.metrics.sidecarsRead.WithLabelValues("packed").Inc()
-		var f foundSidecar
-		f.object, f.parts = s.sidecars.put(ref, o, p.want)
-		found[ref] = f
+		for i := range o.Blocks {
+			used += o.Blocks[i].Bytes()
+		}
+		found[ref] = foundSidecar{o, p.want}
+	}
+	s.metrics.sidecarsRead.WithLabelValues("packed").Add(float64(len(found)))
+	if read := run.whole.Len() + run.columns.Len() + run.filters.Len(); used >= read-read/4 {
+		s.sidecars.putAll(found, int64(read))
+		return found
+	}
+	for ref, f := range found {
+		o, parts := s.sidecars.put(ref, f.object.Clone(), f.parts)
+		found[ref] = foundSidecar{o, parts}
 	}
 	return found
 }

@@ -451,3 +451,63 @@ func TestSidecarsUsedLastStay(t *testing.T) {
 	require.NotContains(t, c.byRef, ref(100))
 	require.Contains(t, c.byRef, ref(299))
 }
+
+// TestCohorts keeps sidecars that share bytes as long as one of them is there, counts the bytes once, and forgets them together.
+func TestCohorts(t *testing.T) {
+	const shared, each = 10_000, slotBytes + rowMemory
+	c := newSidecars(SidecarConfig{CacheBytes: 3 * (shared + 4*each)})
+	run := func(n int) map[model.ChunkRef]foundSidecar {
+		found := map[model.ChunkRef]foundSidecar{}
+		for i := range 4 {
+			ref := model.ChunkRef{Tenant: "acme", Fingerprint: uint64(i), From: int64(n)}
+			found[ref] = foundSidecar{&sidecar.Object{Ref: ref, Places: make([]sidecar.Place, 1), Blocks: make([]sidecar.Block, 1)}, sidecar.Filters}
+		}
+		return found
+	}
+	known := func(n int) (count int) {
+		for ref := range run(n) {
+			if c.byRef[ref] != nil {
+				count++
+			}
+		}
+		return count
+	}
+	for n := range 3 {
+		c.putAll(run(n), shared)
+	}
+	require.Equal(t, c.cfg.CacheBytes, c.bytes)
+	for ref := range run(0) {
+		_, ok := c.get(ref, sidecar.Filters)
+		require.True(t, ok)
+		break
+	}
+	c.putAll(run(3), shared)
+	require.Equal(t, []int{4, 0, 4, 4}, []int{known(0), known(1), known(2), known(3)}, "one that was used keeps the others, and the oldest go together")
+	require.Equal(t, c.cfg.CacheBytes, c.bytes)
+	left := 4
+	for ref := range run(2) {
+		before := c.bytes
+		c.drop(ref)
+		c.drop(ref)
+		if left--; left > 0 {
+			require.Equal(t, before-each, c.bytes, "the others hold the bytes")
+		} else {
+			require.Equal(t, before-each-shared, c.bytes)
+		}
+	}
+	// Columns of one of them come alone, and its cohort holds the bytes on.
+	var of model.ChunkRef
+	for of = range run(3) {
+		break
+	}
+	_, parts := c.put(of, run(3)[of].object, sidecar.Columns)
+	require.Equal(t, sidecar.Whole, parts)
+	require.Equal(t, int64(2*shared+8*each), c.bytes)
+	for n := range 4 {
+		for ref := range run(n) {
+			c.drop(ref)
+		}
+	}
+	require.Zero(t, c.bytes)
+	require.Zero(t, c.order.Len())
+}

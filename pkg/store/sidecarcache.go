@@ -20,7 +20,7 @@ type sidecars struct {
 	mu    sync.Mutex
 	bytes int64
 	byRef map[model.ChunkRef]*cachedSidecar
-	// order has the one used last in front.
+	// order has the cohort used last in front.
 	order list.List
 	odds  map[string]*odds
 }
@@ -31,11 +31,22 @@ type cachedSidecar struct {
 	object *sidecar.Object
 	// parts are those of it that were read.
 	parts sidecar.Parts
-	bytes int64
 	at    time.Time
 	// totals are those of the object's blocks, if counted.
 	totals  sidecar.Totals
 	counted bool
+	// bytes is what it takes beside what its cohort shares.
+	bytes  int64
+	cohort *cohort
+}
+
+// cohort are sidecars that point into the same bytes, which stay in memory as long as one of the sidecars does: so they are forgotten
+// together. Most are one.
+type cohort struct {
+	refs []model.ChunkRef
+	// left is how many of them are still there, shared the size of the bytes.
+	left   int
+	shared int64
 	// place is that in the order.
 	place *list.Element
 }
@@ -88,7 +99,7 @@ func (c *sidecars) lacks(ref model.ChunkRef, want sidecar.Parts) (parts sidecar.
 // thousands that a query may use it takes time.
 func (c *sidecars) touchLocked(s *cachedSidecar) {
 	if c.bytes > c.cfg.CacheBytes/2 {
-		c.order.MoveToFront(s.place)
+		c.order.MoveToFront(s.cohort.place)
 	}
 }
 
@@ -107,36 +118,70 @@ func (c *sidecars) totals(ref *model.ChunkRef) (t sidecar.Totals, ok bool) {
 // put keeps what was read of a sidecar, nil if there is none, beside what was read of it before. It returns the object with all of that, and
 // which parts these are. A nil object has all parts.
 func (c *sidecars) put(ref model.ChunkRef, o *sidecar.Object, parts sidecar.Parts) (*sidecar.Object, sidecar.Parts) {
-	s := &cachedSidecar{ref: ref, object: o, parts: parts, bytes: slotBytes, at: c.now()}
+	shared := int64(0)
 	if o == nil {
-		s.parts = sidecar.Whole
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if before := c.byRef[ref]; before != nil && before.object != nil && o != nil && !parts.Has(before.parts) {
-		if both := o.With(before.object); both != nil {
-			s.object, s.parts = both, parts|before.parts
+		parts = sidecar.Whole
+	} else {
+		for i := range o.Blocks {
+			shared += int64(o.Blocks[i].Bytes())
 		}
 	}
-	s.count()
-	c.dropLocked(ref)
-	c.byRef[ref], s.place = s, c.order.PushFront(s)
-	c.bytes += s.bytes
-	for c.bytes > c.cfg.CacheBytes && c.order.Len() > 0 {
-		c.dropLocked(c.order.Back().Value.(*cachedSidecar).ref)
-	}
-	return s.object, s.parts
+	all := map[model.ChunkRef]foundSidecar{ref: {o, parts}}
+	c.putAll(all, shared)
+	return all[ref].object, all[ref].parts
 }
 
-// count adds up what the object takes and what it says.
-func (s *cachedSidecar) count() {
-	if s.object == nil {
+// putAll is put for sidecars that share so many bytes. It changes found to what it keeps.
+func (c *sidecars) putAll(found map[model.ChunkRef]foundSidecar, shared int64) {
+	if len(found) == 0 {
 		return
 	}
-	s.totals, s.counted = sidecar.TotalsOf(s.object.Blocks)
-	s.bytes += int64(rowMemory * len(s.object.Blocks))
-	for i := range s.object.Blocks {
-		s.bytes += int64(s.object.Blocks[i].Bytes())
+	co := &cohort{refs: make([]model.ChunkRef, 0, len(found)), shared: shared}
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	co.place = c.order.PushFront(co)
+	c.bytes += shared
+	for ref, f := range found {
+		s := &cachedSidecar{ref: ref, object: f.object, parts: f.parts, at: now, bytes: slotBytes, cohort: co}
+		if before := c.byRef[ref]; before != nil {
+			s.join(before)
+			found[ref] = foundSidecar{s.object, s.parts}
+			c.dropLocked(ref)
+		}
+		s.count()
+		c.byRef[ref] = s
+		co.refs, co.left = append(co.refs, ref), co.left+1
+		c.bytes += s.bytes
+	}
+	for c.bytes > c.cfg.CacheBytes && c.order.Len() > 0 {
+		last := c.order.Back().Value.(*cohort)
+		for _, ref := range last.refs {
+			if s := c.byRef[ref]; s != nil && s.cohort == last {
+				c.dropLocked(ref)
+			}
+		}
+	}
+}
+
+// join adds the parts that were known of a sidecar before.
+func (s *cachedSidecar) join(before *cachedSidecar) {
+	if s.object == nil || before.object == nil || s.parts.Has(before.parts) {
+		return
+	}
+	if both := s.object.With(before.object); both != nil {
+		for i := range both.Blocks {
+			s.bytes += int64(both.Blocks[i].Bytes() - s.object.Blocks[i].Bytes())
+		}
+		s.object, s.parts = both, s.parts|before.parts
+	}
+}
+
+// count adds up what the object says, and what its rows take.
+func (s *cachedSidecar) count() {
+	if s.object != nil {
+		s.totals, s.counted = sidecar.TotalsOf(s.object.Blocks)
+		s.bytes += int64(rowMemory * len(s.object.Blocks))
 	}
 }
 
@@ -147,10 +192,15 @@ func (c *sidecars) drop(ref model.ChunkRef) {
 }
 
 func (c *sidecars) dropLocked(ref model.ChunkRef) {
-	if s := c.byRef[ref]; s != nil {
-		c.bytes -= s.bytes
-		c.order.Remove(s.place)
-		delete(c.byRef, ref)
+	s := c.byRef[ref]
+	if s == nil {
+		return
+	}
+	delete(c.byRef, ref)
+	c.bytes -= s.bytes
+	if s.cohort.left--; s.cohort.left == 0 {
+		c.bytes -= s.cohort.shared
+		c.order.Remove(s.cohort.place)
 	}
 }
 
