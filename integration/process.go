@@ -182,6 +182,12 @@ func (p *Process) Metric(name string, with ...string) float64 {
 	if err != nil || status != http.StatusOK {
 		p.t.Fatalf("cannot read metrics: %d %v", status, err)
 	}
+	return sumOf(p.t, body, name, with...)
+}
+
+// sumOf adds up a metric in the text of all.
+func sumOf(t testing.TB, body, name string, with ...string) float64 {
+	t.Helper()
 	sum := 0.0
 lines:
 	for line := range strings.Lines(body) {
@@ -196,7 +202,7 @@ lines:
 		}
 		v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' '):]), 64)
 		if err != nil {
-			p.t.Fatalf("%s: %v", line, err)
+			t.Fatalf("%s: %v", line, err)
 		}
 		sum += v
 	}
