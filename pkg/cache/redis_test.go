@@ -61,6 +61,7 @@ func TestRedisTLS(t *testing.T) {
 }
 
 func TestRedisCluster(t *testing.T) {
+	t.Parallel()
 	nodes := testservers.StartRedisCluster(t)
 	cachetest.Run(t, newRedis(t, cache.RedisConfig{Endpoint: testservers.Addresses(nodes)}))
 	for _, n := range nodes {
@@ -69,6 +70,7 @@ func TestRedisCluster(t *testing.T) {
 }
 
 func TestRedisSentinel(t *testing.T) {
+	t.Parallel()
 	master, _, sentinels := testservers.StartRedisSentinels(t)
 	c := newRedis(t, cache.RedisConfig{Endpoint: testservers.Addresses(sentinels), MasterName: testservers.SentinelMaster})
 	cachetest.Run(t, c)
