@@ -146,6 +146,10 @@ type openedPack struct {
 	middle    []byte
 }
 
+// failedFor is how long packs are not asked for again after they could not be listed or one not be read: the bucket may be ill, or they are
+// those of a table that changed.
+const failedFor = 15 * time.Second
+
 const (
 	// maxPackLists bounds the tenants whose packs are remembered, maxPackParts the packs of one, maxPackRows the rows of directories, which
 	// take 40 bytes each.
@@ -195,7 +199,22 @@ func (p *packs) keepDirectory(key string, d *sidecar.Pack) {
 	}
 }
 
-// partsOf returns the packs of a tenant's table. A list that cannot be read has none until it is due again.
+// lookAgain has the packs of a tenant listed again soon: something is wrong with one of them.
+func (p *packs) lookAgain(owner packOwner, now time.Time) {
+	l := p.listOf(owner)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.soonLocked(now)
+}
+
+// soonLocked has the packs listed again after failedFor, if they are not before.
+func (l *packList) soonLocked(now time.Time) {
+	if at := now.Add(failedFor - negativeFor); at.Before(l.at) {
+		l.at = at
+	}
+}
+
+// partsOf returns the packs of a tenant's table. When the list cannot be read, they are those of the last one that could be.
 func (s *Store) partsOf(ctx context.Context, owner packOwner, table string) ([]*packPart, error) {
 	p := &s.sidecars.packs
 	l := p.listOf(owner)
@@ -207,21 +226,26 @@ func (s *Store) partsOf(ctx context.Context, owner packOwner, table string) ([]*
 		if _, ok := p.known(l, table, s.sidecars.now()); ok {
 			return struct{}{}, nil
 		}
-		byTable := s.listPacks(ctx, owner)
+		byTable, err := s.listPacks(ctx, owner)
 		if ctx.Err() != nil {
 			return struct{}{}, ctx.Err()
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		l.at, l.byTable = s.sidecars.now(), byTable
+		l.at = s.sidecars.now()
+		if err != nil {
+			l.soonLocked(l.at) // until then what was listed before is as good as can be
+		} else {
+			l.byTable = byTable
+		}
 		return struct{}{}, nil
 	})
 	parts, _ = p.known(l, table, s.sidecars.now())
 	return parts, err
 }
 
-// listPacks lists the packs of a tenant.
-func (s *Store) listPacks(ctx context.Context, owner packOwner) map[string][]*packPart {
+// listPacks lists the packs of a tenant, by table. Of very many the first ones are enough.
+func (s *Store) listPacks(ctx context.Context, owner packOwner) (map[string][]*packPart, error) {
 	byTable, n := map[string][]*packPart{}, 0
 	s.metrics.packRequests.WithLabelValues("list").Inc()
 	err := owner.bucket.List(ctx, PackPrefix+owner.tenant+"/", func(o objstore.ObjectInfo) error {
@@ -235,10 +259,10 @@ func (s *Store) listPacks(ctx context.Context, owner packOwner) map[string][]*pa
 		byTable[name.Table] = append(byTable[name.Table], &packPart{PackName: name, key: o.Key, size: o.Size})
 		return nil
 	})
-	if err != nil {
-		return nil
+	if err != nil && !errors.Is(err, errTooMany) {
+		return nil, err
 	}
-	return byTable
+	return byTable, nil
 }
 
 // openPack reads the middle of a pack.
@@ -277,6 +301,7 @@ func (s *Store) readPack(ctx context.Context, b objstore.Bucket, part *packPart,
 	if err != nil {
 		if ctx.Err() == nil {
 			s.spoiled(part)
+			s.sidecars.packs.lookAgain(packOwner{b, part.Tenant}, s.sidecars.now())
 		}
 		return nil, err
 	}

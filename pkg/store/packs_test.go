@@ -270,12 +270,34 @@ func TestPackLists(t *testing.T) {
 	require.Equal(t, want, d.run(queries[0], 10))
 	require.Equal(t, 1, d.lists)
 	require.Zero(t, d.sidecars)
-	// A list that fails is an empty one.
-	d.requests.Bucket = failingLists{d.Bucket}
+	// While lists fail the last one that did not is used, and it is tried again before long.
+	bucket := d.Bucket
+	d.requests.Bucket = failingLists{bucket}
 	now = now.Add(negativeFor + time.Second)
+	for range 2 {
+		forget()
+		require.Equal(t, want, d.run(queries[0], 10))
+		require.Zero(t, d.sidecars)
+	}
+	d.requests.Bucket = bucket
+	now = now.Add(failedFor + time.Second)
+	forget()
+	require.Equal(t, want, d.run(queries[0], 10))
+	require.Equal(t, 1, d.lists)
+	// So it is when a pack cannot be read, as there are others by then.
+	data, err := d.Get(d.ctx, name.Key())
+	require.NoError(t, err)
+	require.NoError(t, d.Delete(d.ctx, name.Key()))
 	forget()
 	require.Equal(t, want, d.run(queries[0], 10))
 	require.Equal(t, len(d.refs), d.sidecars)
+	name.State = "beef"
+	require.NoError(t, d.Put(d.ctx, name.Key(), data))
+	now = now.Add(failedFor + time.Second)
+	forget()
+	require.Equal(t, want, d.run(queries[0], 10))
+	require.Equal(t, 1, d.lists)
+	require.Zero(t, d.sidecars)
 	_, ok := ParsePackKey(name.Key())
 	require.True(t, ok)
 }
