@@ -18,14 +18,22 @@ import (
 type entry struct {
 	stream *stream
 	ts     int64
-	// block and index order entries of one stream that have the same time: the first instant of the block, and the place in
-	// it.
-	block int64
-	index int
+	// place orders entries of one stream that have the same time.
+	place place
 	// hash is that of the stored line and metadata, to find repeats.
 	hash uint64
 	line string
 	res  *pipeline.Result
+}
+
+// place is where an entry stands in its stream: the first instant of its block, and its number in it.
+type place struct {
+	block int64
+	index int
+}
+
+func (p place) compare(o place) int {
+	return cmp.Or(cmp.Compare(p.block, o.block), cmp.Compare(p.index, o.index))
 }
 
 // entryBytes is about what an entry takes besides its line.
@@ -61,10 +69,8 @@ func (o order) compare(a, b *entry) int {
 			return c
 		}
 		return cmp.Compare(a.stream.tenant, b.stream.tenant)
-	case a.block != b.block:
-		c = cmp.Compare(a.block, b.block)
 	default:
-		c = cmp.Compare(int64(a.index), int64(b.index))
+		c = a.place.compare(b.place)
 	}
 	if model.Direction(o) == model.Backward {
 		return -c
@@ -93,19 +99,42 @@ type repeatKey struct {
 	hash   uint64
 }
 
+// places finds repeats. It has the first place of each entry, whichever copy came first: copies are read side by side, and the order of
+// entries of one instant would else be another one each time.
+type places map[repeatKey]place
+
+func (e *entry) repeatKey() repeatKey { return repeatKey{e.stream, e.ts, e.hash} }
+
+// repeat reports whether an entry is there, and takes note of it.
+func (p places) repeat(e *entry) bool {
+	key := e.repeatKey()
+	first, repeat := p[key]
+	if !repeat || e.place.compare(first) < 0 {
+		p[key] = e.place
+	}
+	return repeat
+}
+
+// settle gives entries their first place.
+func (p places) settle(entries []entry) {
+	for i := range entries {
+		entries[i].place = p[entries[i].repeatKey()]
+	}
+}
+
 // best is the collector of the first limit entries.
 type best struct {
 	order   order
 	limit   int
 	acct    *account
-	seen    map[repeatKey]struct{}
+	seen    places
 	entries []entry // a heap, the worst on top, once it is full
 	full    bool
 	limitAt atomic.Int64
 }
 
 func newBest(o order, limit int, acct *account) *best {
-	b := &best{order: o, limit: limit, acct: acct, seen: map[repeatKey]struct{}{}}
+	b := &best{order: o, limit: limit, acct: acct, seen: places{}}
 	b.limitAt.Store(o.worst())
 	return b
 }
@@ -122,14 +151,12 @@ func (b *best) add(entries []entry) error {
 		if b.full && b.order.compare(e, &b.entries[0]) >= 0 {
 			return nil // those behind it are worse still
 		}
-		key := repeatKey{e.stream, e.ts, e.hash}
-		if _, repeat := b.seen[key]; repeat {
+		if b.seen.repeat(e) {
 			continue
 		}
-		b.seen[key] = struct{}{}
 		if b.full {
 			worst := &b.entries[0]
-			delete(b.seen, repeatKey{worst.stream, worst.ts, worst.hash})
+			delete(b.seen, worst.repeatKey())
 			if err := b.acct.hold(int64(len(e.line) - len(worst.line))); err != nil {
 				return err
 			}
@@ -159,6 +186,7 @@ func (b *best) threshold() int64 { return b.limitAt.Load() }
 func (b *best) perBlock() int    { return b.limit }
 
 func (b *best) result() []entry {
+	b.seen.settle(b.entries)
 	slices.SortFunc(b.entries, func(x, y entry) int { return b.order.compare(&x, &y) })
 	return b.entries
 }
@@ -170,14 +198,14 @@ type thinned struct {
 	limit    int
 	interval int64
 	acct     *account
-	seen     map[repeatKey]struct{}
+	seen     places
 	pending  []entry // unordered
 	taken    []entry
 	limitAt  atomic.Int64
 }
 
 func newThinned(o order, limit int, interval time.Duration, acct *account) *thinned {
-	t := &thinned{order: o, limit: limit, interval: int64(interval), acct: acct, seen: map[repeatKey]struct{}{}}
+	t := &thinned{order: o, limit: limit, interval: int64(interval), acct: acct, seen: places{}}
 	t.limitAt.Store(o.worst())
 	return t
 }
@@ -185,11 +213,9 @@ func newThinned(o order, limit int, interval time.Duration, acct *account) *thin
 func (t *thinned) add(entries []entry) error {
 	for i := range entries {
 		e := &entries[i]
-		key := repeatKey{e.stream, e.ts, e.hash}
-		if _, repeat := t.seen[key]; repeat {
+		if t.seen.repeat(e) {
 			continue
 		}
-		t.seen[key] = struct{}{}
 		if err := t.acct.hold(int64(len(e.line)) + entryBytes); err != nil {
 			return err
 		}
@@ -199,11 +225,12 @@ func (t *thinned) add(entries []entry) error {
 }
 
 func (t *thinned) settled(edge int64) bool {
+	t.seen.settle(t.pending)
 	slices.SortFunc(t.pending, func(x, y entry) int { return t.order.compare(&x, &y) })
 	done := 0
 	for ; done < len(t.pending) && t.order.better(t.pending[done].ts, edge) && len(t.taken) < t.limit; done++ {
 		e := &t.pending[done]
-		delete(t.seen, repeatKey{e.stream, e.ts, e.hash})
+		delete(t.seen, e.repeatKey())
 		if t.due(e.ts) {
 			t.taken = append(t.taken, *e)
 		} else {

@@ -128,7 +128,7 @@ func (r *logReader) take(item logItem, limit int) (stopped int) {
 			continue
 		}
 		r.entries = append(r.entries, entry{
-			stream: item.stream, ts: ts, block: item.block.MinTime, index: i,
+			stream: item.stream, ts: ts, place: place{item.block.MinTime, i},
 			hash: r.dupes.hash(entryRef{r.batch, i}), line: string(line), res: res,
 		})
 		if len(r.entries) == limit {
