@@ -48,13 +48,14 @@ func (c SidecarConfig) Validate() error {
 const (
 	// rowBytes is about what a block's row takes in a sidecar.
 	rowBytes = 56
-	// keyBytes is about what a chunk's key takes in its sidecar and in the directory of a pack, of a chunk of keyOf bytes.
-	keyBytes, keyOf = 96, 16 << 10
+	// keyBytes is about what a chunk's key takes in its sidecar and in the directory of a pack. Each block leaves room for it, as it may be
+	// the only one.
+	keyBytes = 96
 )
 
 // DescribeBlock makes the sidecar's part of a block that was loaded and walked, the compressed size of which is given.
 func (c SidecarConfig) DescribeBlock(b *chunk.Batch, size int) sidecar.Block {
-	room := max(0, int((c.MaxShare-float64(keyBytes)/keyOf)*float64(size))-rowBytes)
+	room := max(0, int(c.MaxShare*float64(size))-rowBytes-keyBytes)
 	return logql.Describe(b, sidecar.Options{BitsPerKey: c.FilterBits, MaxBytes: room})
 }
 
