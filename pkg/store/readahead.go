@@ -12,7 +12,7 @@ import (
 // maxAhead bounds the tables that are read ahead of a query at a time, one run of each.
 const maxAhead = 8
 
-// ahead is the progress of a query that looks for something through its tables.
+// ahead is the progress of a query through its tables.
 type ahead struct {
 	// order are the tables, oldest first.
 	order []*wantedTable

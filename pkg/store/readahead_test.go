@@ -45,8 +45,8 @@ func newAhead(t *testing.T, cacheBytes int64) (*described, [aheadDays][]model.Ch
 	return d, days
 }
 
-// TestReadAhead asks for the days one after the other and looks which packs were read by then: more and more ahead of a query that looks
-// for something, in its direction, and none ahead of others.
+// TestReadAhead asks for the days one after the other and looks which packs were read by then: more and more ahead of the query, in
+// its direction, and none if memory would not keep them.
 func TestReadAhead(t *testing.T) {
 	backward := func(i int) int { return aheadDays - 1 - i }
 	forward := func(i int) int { return i }
@@ -58,7 +58,7 @@ func TestReadAhead(t *testing.T) {
 	}{
 		"backward":       {backward, sidecar.Filters, 64 << 20, map[int]float64{0: 3, 1: 3, 2: 3, 3: 8, 7: 8, 8: 17, 16: 17, 17: 20, 19: 20}},
 		"forward":        {forward, sidecar.Filters, 64 << 20, map[int]float64{0: 3, 2: 3, 3: 8, 8: 17, 19: 20}},
-		"counts":         {forward, sidecar.Columns, 64 << 20, map[int]float64{0: 1, 1: 2, 19: 20}},
+		"counts":         {forward, sidecar.Columns, 64 << 20, map[int]float64{0: 3, 2: 3, 3: 8, 8: 17, 19: 20}},
 		"little memory":  {backward, sidecar.Filters, 16 << 20, map[int]float64{0: 1, 1: 2, 19: 20}},
 		"here and there": {func(i int) int { return i * 7 % aheadDays }, sidecar.Filters, 64 << 20, map[int]float64{19: 20}},
 	} {

@@ -160,9 +160,7 @@ func (s *Store) packedWithSiblings(ctx context.Context, name schema.ChunkName, w
 	if t == nil {
 		return nil, nil
 	}
-	if want.Has(sidecar.Filters) {
-		s.readAhead(ctx, b, t, want)
-	}
+	s.readAhead(ctx, b, t, want)
 	parts, err := s.planTable(ctx, t, want)
 	if err != nil {
 		return nil, err
