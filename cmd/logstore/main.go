@@ -85,6 +85,9 @@ func serve(setup *config.Setup, build api.BuildInfo, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, stop) // restores the default: the second signal kills
-	return a.Run(ctx)
+	run, end := context.WithCancel(context.Background())
+	defer end()
+	// The default is restored before the end begins, and says so: the second signal kills.
+	context.AfterFunc(ctx, func() { stop(); end() })
+	return a.Run(run)
 }
