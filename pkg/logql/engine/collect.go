@@ -101,25 +101,39 @@ type repeatKey struct {
 
 // places finds repeats. It has the first place of each entry, whichever copy came first: copies are read side by side, and the order of
 // entries of one instant would else be another one each time.
-type places map[repeatKey]place
+type places struct {
+	first map[repeatKey]place
+	// moved is set once an entry got another place than it came with, until settle.
+	moved bool
+}
+
+func newPlaces() places { return places{first: map[repeatKey]place{}} }
 
 func (e *entry) repeatKey() repeatKey { return repeatKey{e.stream, e.ts, e.hash} }
 
 // repeat reports whether an entry is there, and takes note of it.
-func (p places) repeat(e *entry) bool {
+func (p *places) repeat(e *entry) bool {
 	key := e.repeatKey()
-	first, repeat := p[key]
+	first, repeat := p.first[key]
 	if !repeat || e.place.compare(first) < 0 {
-		p[key] = e.place
+		p.first[key] = e.place
+		p.moved = p.moved || repeat
 	}
 	return repeat
 }
 
-// settle gives entries their first place.
-func (p places) settle(entries []entry) {
-	for i := range entries {
-		entries[i].place = p[entries[i].repeatKey()]
+// drop forgets an entry.
+func (p *places) drop(e *entry) { delete(p.first, e.repeatKey()) }
+
+// settle gives entries, which are all that are there, their first place.
+func (p *places) settle(entries []entry) {
+	if !p.moved {
+		return
 	}
+	for i := range entries {
+		entries[i].place = p.first[entries[i].repeatKey()]
+	}
+	p.moved = false
 }
 
 // best is the collector of the first limit entries.
@@ -134,7 +148,7 @@ type best struct {
 }
 
 func newBest(o order, limit int, acct *account) *best {
-	b := &best{order: o, limit: limit, acct: acct, seen: places{}}
+	b := &best{order: o, limit: limit, acct: acct, seen: newPlaces()}
 	b.limitAt.Store(o.worst())
 	return b
 }
@@ -156,7 +170,7 @@ func (b *best) add(entries []entry) error {
 		}
 		if b.full {
 			worst := &b.entries[0]
-			delete(b.seen, worst.repeatKey())
+			b.seen.drop(worst)
 			if err := b.acct.hold(int64(len(e.line) - len(worst.line))); err != nil {
 				return err
 			}
@@ -205,7 +219,7 @@ type thinned struct {
 }
 
 func newThinned(o order, limit int, interval time.Duration, acct *account) *thinned {
-	t := &thinned{order: o, limit: limit, interval: int64(interval), acct: acct, seen: places{}}
+	t := &thinned{order: o, limit: limit, interval: int64(interval), acct: acct, seen: newPlaces()}
 	t.limitAt.Store(o.worst())
 	return t
 }
@@ -230,7 +244,7 @@ func (t *thinned) settled(edge int64) bool {
 	done := 0
 	for ; done < len(t.pending) && t.order.better(t.pending[done].ts, edge) && len(t.taken) < t.limit; done++ {
 		e := &t.pending[done]
-		delete(t.seen, e.repeatKey())
+		t.seen.drop(e)
 		if t.due(e.ts) {
 			t.taken = append(t.taken, *e)
 		} else {
